@@ -1,0 +1,154 @@
+"""Write and read the tables of a bundle.
+
+While a run lasts, a table is an Arrow IPC stream (`.arrows`): every flush appends whole batches, so what
+was flushed can be read after any kind of death. A Parquet file has its index at the end and could not.
+Sealing turns streams into Parquet (`seal.py`). Readers take either form.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bundle.errors import TableDamaged, TableMissing
+from bundle.layout import BundleLayout
+from bundle.tables import Table
+
+STREAM_SUFFIX = ".arrows"
+SEALED_SUFFIX = ".parquet"
+
+_STREAM_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+class TableWriter:
+    """Appends rows to one table from any thread. Rows reach the disk at `flush` and `close`."""
+
+    def __init__(self, layout: BundleLayout, table: Table, *, part: str | None = None) -> None:
+        """Open the stream. `part` names the file within a table that is a folder."""
+        if table.is_folder != (part is not None):
+            raise ValueError(f"table {table.name} {'needs' if table.is_folder else 'takes no'} part")
+        relative = f"{table.path}/{part}" if part else table.path
+        self.path = layout.root / f"{relative}{STREAM_SUFFIX}"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._schema = table.schema
+        self._names = tuple(table.schema.names)
+        self._lock = threading.Lock()
+        self._columns: list[list[Any]] = [[] for _ in self._names]
+        self._file = self.path.open("xb")
+        self._stream = pa.ipc.new_stream(self._file, self._schema, options=_STREAM_OPTIONS)
+        self._file.flush()
+        self.row_count = 0
+
+    def append(self, **row: Any) -> None:
+        """Add one row. Columns that are left out become null. Raises TypeError for an unknown column."""
+        values = [row.pop(name, None) for name in self._names]
+        if row:
+            raise TypeError(f"unknown columns: {', '.join(sorted(row))}")
+        with self._lock:
+            for column, value in zip(self._columns, values, strict=True):
+                column.append(value)
+            self.row_count += 1
+
+    def flush(self) -> None:
+        """Write every row appended so far."""
+        with self._lock:
+            if not self._columns[0]:
+                return
+            columns, self._columns = self._columns, [[] for _ in self._names]
+            arrays = [pa.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)]
+            self._stream.write_batch(pa.record_batch(arrays, schema=self._schema))
+            self._file.flush()
+
+    def close(self) -> None:
+        """Flush and end the stream. Closing twice does nothing."""
+        if self._file.closed:
+            return
+        self.flush()
+        with self._lock:
+            self._stream.close()
+            self._file.close()
+
+
+def table_files(layout: BundleLayout, table: Table) -> list[Path]:
+    """Return the files of a table in name order, the sealed form before the stream it was made from."""
+    if not table.is_folder:
+        candidates = [layout.root / f"{table.path}{suffix}" for suffix in (SEALED_SUFFIX, STREAM_SUFFIX)]
+        return [path for path in candidates if path.is_file()][:1]
+    folder = layout.root / table.path
+    sealed = {path.stem: path for path in folder.glob(f"*{SEALED_SUFFIX}")}
+    streams = {path.stem: path for path in folder.glob(f"*{STREAM_SUFFIX}")}
+    return [path for _, path in sorted((streams | sealed).items())]
+
+
+def read_table(layout: BundleLayout, table: Table, *, columns: list[str] | None = None) -> pa.Table:
+    """Return the rows of a table, its parts in name order, a column `part` added for a folder.
+
+    A stream that was cut off gives the batches before the cut. Raises TableMissing, TableDamaged.
+    """
+    files = table_files(layout, table)
+    if not files:
+        raise TableMissing(layout.root / f"{table.path}{SEALED_SUFFIX}", table.name)
+    parts = []
+    for path in files:
+        rows = read_sealed(path, table) if path.suffix == SEALED_SUFFIX else read_stream(path, table)
+        if columns is not None:
+            rows = rows.select(columns)
+        if table.is_folder:
+            rows = rows.append_column("part", pa.array([path.stem] * rows.num_rows, pa.string()))
+        parts.append(rows)
+    return pa.concat_tables(parts)
+
+
+def read_sealed(path: Path, table: Table) -> pa.Table:
+    """Return the rows of one Parquet file. Raises TableDamaged."""
+    try:
+        rows = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise TableDamaged(path, table.name, f"cannot be read ({_first_line(error)})") from None
+    return _checked(rows, path, table)
+
+
+def read_stream(path: Path, table: Table) -> pa.Table:
+    """Return the whole batches of one stream. Raises TableDamaged when not even its schema is there."""
+    batches = []
+    try:
+        with path.open("rb") as file, pa.ipc.open_stream(file) as stream:
+            schema = stream.schema
+            while (batch := next_batch(stream)) is not None:
+                batches.append(batch)
+    except (pa.ArrowException, OSError) as error:
+        raise TableDamaged(path, table.name, f"cannot be read ({_first_line(error)})") from None
+    return _checked(pa.Table.from_batches(batches, schema=schema), path, table)
+
+
+class BatchStream(Protocol):
+    """The part of pyarrow's stream reader that is used here."""
+
+    def read_next_batch(self) -> pa.RecordBatch: ...
+
+
+def next_batch(stream: BatchStream) -> pa.RecordBatch | None:
+    """Return the next whole batch, or None at the end or where the stream was cut off."""
+    try:
+        return stream.read_next_batch()
+    except (StopIteration, EOFError, pa.ArrowException, OSError):
+        return None
+
+
+def _checked(rows: pa.Table, path: Path, table: Table) -> pa.Table:
+    """Return `rows` with exactly the table's columns and types, so that no reader meets another shape."""
+    missing = [name for name in table.schema.names if name not in rows.schema.names]
+    if missing:
+        raise TableDamaged(path, table.name, f"has no column {', '.join(missing)}")
+    try:
+        return rows.select(table.schema.names).cast(table.schema)
+    except (pa.ArrowException, ValueError) as error:
+        raise TableDamaged(path, table.name, f"holds other types ({_first_line(error)})") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or ["no reason given"])[0][:120]

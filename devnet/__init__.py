@@ -1,0 +1,1 @@
+"""A VirtEngine-shaped network on the loopback interface, to run the harness against."""

@@ -1,0 +1,88 @@
+"""One measured operation, from the moment it was meant to begin to its outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from locust.env import Environment
+
+from bundle import ErrorKind, Outcome
+from bundle.tables import NO_FAILURE_KINDS
+
+DETAIL_CHARS = 200
+
+
+class CallFailed(Exception):
+    """An operation did not end in OK. Raise it inside `measured`; it does not leave it."""
+
+    def __init__(self, kind: ErrorKind, detail: str, *, outcome: Outcome = Outcome.FAIL) -> None:
+        self.kind = kind
+        self.detail = " ".join(detail.split())[:DETAIL_CHARS]
+        self.outcome = outcome
+        super().__init__(kind, self.detail)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """What is known of an operation. Times are Unix seconds."""
+
+    operation: str
+    protocol: str
+    intended_at_s: float
+    sent_at_s: float
+    ended_at_s: float | None = None
+    """Set it when the end was seen by somebody else, earlier than now."""
+    answer_bytes: int | None = None
+    endpoint: str | None = None
+    tx_hash: str | None = None
+    attempts: int = 1
+    failure: CallFailed | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.failure.outcome if self.failure else Outcome.OK
+
+    @property
+    def latency_ms(self) -> float | None:
+        """From the intended time to the end; None when it never ended."""
+        return None if self.ended_at_s is None else (self.ended_at_s - self.intended_at_s) * 1000
+
+
+@contextmanager
+def measured(environment: Environment, operation: str, protocol: str, *, intended_at_s: float) -> Iterator[Call]:
+    """Time what happens inside and report it once, whatever happens. A CallFailed ends here."""
+    call = Call(operation=operation, protocol=protocol, intended_at_s=intended_at_s, sent_at_s=time.time())
+    try:
+        yield call
+    except CallFailed as failure:
+        call.failure = failure
+    except BaseException as error:
+        # A fault of the scenario, or the user was stopped in the middle: counted, and not hidden.
+        call.failure = CallFailed(ErrorKind.BROKEN, f"{type(error).__name__}: {error}", outcome=Outcome.UNKNOWN)
+        report(environment, call)
+        raise
+    if call.ended_at_s is None:
+        call.ended_at_s = time.time()
+    report(environment, call)
+
+
+def report(environment: Environment, call: Call) -> None:
+    """Fire Locust's request event for a call. Back-pressure and what was not sent are no failures to Locust."""
+    failure = call.failure
+    counts_as_failure = failure is not None and failure.kind not in NO_FAILURE_KINDS
+    environment.events.request.fire(
+        request_type=call.protocol,
+        name=call.operation,
+        # What never ended has no latency; to Locust, which needs a number, it has lasted until now.
+        response_time=(time.time() - call.intended_at_s) * 1000 if call.latency_ms is None else call.latency_ms,
+        response_length=call.answer_bytes or 0,
+        exception=failure if counts_as_failure else None,
+        context={"call": call},
+        start_time=call.sent_at_s,
+    )

@@ -1,0 +1,111 @@
+"""HTTP requests for load, over kept-alive connections, through a pool of endpoints."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+from geventhttpclient import HTTPClient
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
+
+from bundle import ErrorKind, Outcome
+from loadtests.kit.calls import Call, CallFailed
+from loadtests.kit.endpoints import EndpointPool
+
+REQUEST_LIMIT_S = 5.0
+CONNECT_LIMIT_S = 2.0
+_CONNECTIONS = 1000  # to one endpoint; a bound, not a target
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP answer."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+    def json(self) -> Any:
+        """Return the body as JSON. Raises CallFailed."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise CallFailed(ErrorKind.BAD_ANSWER, f"answer is no JSON: {self.body[:80]!r}") from None
+
+
+class _NotConnected(Exception):
+    """The request did not leave: another endpoint may have it."""
+
+
+class HttpEndpoint:
+    """One base URL."""
+
+    def __init__(self, name: str, url: str, *, limit_s: float = REQUEST_LIMIT_S) -> None:
+        self.name = name
+        self.url = url
+        self._limit_s = limit_s
+        self._client = HTTPClient.from_url(
+            url,
+            concurrency=_CONNECTIONS,
+            connection_timeout=min(CONNECT_LIMIT_S, limit_s),
+            network_timeout=limit_s,
+        )
+
+    def request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+        """Return the answer, read whole within the limit. Raises CallFailed, _NotConnected."""
+        try:
+            with gevent.Timeout(self._limit_s, TimeoutError("no whole answer in time")):
+                response = self._client.request(method, path, body=body, headers=headers)
+                content = bytes(response.read())
+        except TimeoutError as error:
+            raise CallFailed(ErrorKind.TIMEOUT, f"{self.name}: {error}", outcome=Outcome.UNKNOWN) from None
+        except (ConnectionRefusedError, socket.gaierror) as error:
+            raise _NotConnected(f"{self.name}: {error}") from None
+        except (HTTPConnectionClosed, OSError) as error:
+            raise CallFailed(ErrorKind.BROKEN, f"{self.name}: {error}", outcome=Outcome.UNKNOWN) from None
+        except HTTPParseError as error:
+            raise CallFailed(ErrorKind.BAD_ANSWER, f"{self.name}: {error}") from None
+        return Answer(response.status_code, content, {key.lower(): value for key, value in response.headers.items()})
+
+
+class HttpPool:
+    """Requests to whichever endpoint of a service works."""
+
+    def __init__(self, endpoints: list[HttpEndpoint]) -> None:
+        self._pool = EndpointPool(endpoints)
+
+    def request(
+        self, call: Call, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> Answer:
+        """Return the answer, whatever its status, and note in `call` who gave it. Raises CallFailed."""
+        why = ""
+        for attempt in range(1, len(self._pool) + 1):
+            endpoint = self._pool.choose()
+            call.endpoint, call.attempts = endpoint.name, attempt
+            try:
+                answer = endpoint.request(method, path, body, headers or {})
+            except _NotConnected as error:
+                self._pool.failed(endpoint)
+                why = str(error)
+                continue
+            except CallFailed:
+                self._pool.failed(endpoint)
+                raise
+            self._pool.worked(endpoint)
+            call.answer_bytes = len(answer.body)
+            return answer
+        raise CallFailed(ErrorKind.REFUSED, why)
+
+
+def expect_status(answer: Answer, *expected: int) -> None:
+    """Raise CallFailed unless the status is one of those expected (default 200); 429 is back-pressure."""
+    if answer.status in (expected or (200,)):
+        return
+    text = f"HTTP {answer.status}: {answer.body[:120].decode(errors='replace')}"
+    if answer.status == 429:
+        raise CallFailed(ErrorKind.BACK_PRESSURE, text)
+    kind = ErrorKind.SERVER_ERROR if answer.status >= 500 else ErrorKind.CLIENT_ERROR
+    raise CallFailed(kind, text)

@@ -1,0 +1,196 @@
+"""What one Locust process shares between its users: target, recorder, pools, accounts, follower.
+
+Made when Locust is ready (`events.init`), each part when it is first used; ended when Locust quits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from locust import events
+from locust.env import Environment
+from locust.runners import WorkerRunner
+
+from bundle import BundleLayout, DocumentError, ErrorKind
+from loadtests.kit.accounts import AccountPool, TxOrder
+from loadtests.kit.calls import CallFailed
+from loadtests.kit.endpoints import EndpointPool
+from loadtests.kit.follower import BlockFollower
+from loadtests.kit.grpc_pool import GrpcEndpoint, GrpcPool
+from loadtests.kit.http import HttpEndpoint, HttpPool
+from loadtests.kit.options import ScenarioLoad, add_options
+from loadtests.kit.recorder import Recorder
+from target.errors import TargetError
+from target.keys import AccountKey
+from target.probe import supports_unordered
+from target.query import AccountState, account_state
+from target.rpc import RpcClient
+from target.target import Node, Target, load_target
+
+DRAIN_LIMIT_S = 30.0
+"""How long the end of a test waits for blocks with the transactions that are still on their way."""
+
+
+class Session:
+    """Everything that users of one process share."""
+
+    def __init__(self, environment: Environment, target: Target, recorder: Recorder | None) -> None:
+        options = environment.parsed_options
+        assert options is not None
+        self.environment = environment
+        self.target = target
+        self.recorder = recorder
+        self.seed: int = options.seed
+        self.default_rate_per_s: float = options.rate_per_user
+        self.loads: dict[str, ScenarioLoad] = options.loads
+        self._tx_order: str = options.tx_order
+        self._confirm_limit_s: float = options.confirm_limit
+        self._user_count = 0
+
+    def next_draw(self, scenario: str) -> random.Random:
+        """Return the random numbers of the next user: the same seed gives the same users the same numbers."""
+        self._user_count += 1
+        return random.Random(f"{self.seed}/{scenario}/{self._user_count}")
+
+    @cached_property
+    def rpc(self) -> HttpPool:
+        return HttpPool([HttpEndpoint(node.name, node.rpc_url) for node in self.target.nodes])
+
+    @cached_property
+    def rest(self) -> HttpPool | None:
+        """None when the target serves no REST."""
+        endpoints = [HttpEndpoint(api.name, api.rest_url) for api in self.target.apis if api.rest_url]
+        return HttpPool(endpoints) if endpoints else None
+
+    @cached_property
+    def grpc(self) -> GrpcPool | None:
+        """None when the target serves no gRPC."""
+        endpoints = [GrpcEndpoint(api.name, api.grpc_address) for api in self.target.apis if api.grpc_address]
+        return GrpcPool(endpoints) if endpoints else None
+
+    @cached_property
+    def follower(self) -> BlockFollower:
+        return BlockFollower(list(self.target.nodes), confirm_limit_s=self._confirm_limit_s)
+
+    @cached_property
+    def accounts(self) -> AccountPool:
+        """The load accounts. Raises CallFailed when the Target file names none."""
+        if self.target.accounts is None:
+            raise CallFailed(ErrorKind.NOT_SENT, "the Target file has no [accounts]")
+        return AccountPool(self._account_keys, self.target.chain, self._ask_state)
+
+    @cached_property
+    def recipients(self) -> list[str]:
+        """Addresses that transfers go to: the load accounts themselves, so that no money is used up."""
+        return [key.address for key in self._account_keys]
+
+    @cached_property
+    def _account_keys(self) -> list[AccountKey]:
+        return self.target.accounts.keys() if self.target.accounts else []
+
+    @cached_property
+    def subscription_nodes(self) -> EndpointPool[Node]:
+        return EndpointPool(self.target.nodes)
+
+    @cached_property
+    def tx_order(self) -> TxOrder:
+        """How transfers are kept apart; "auto" asks the chain."""
+        if self._tx_order != "auto":
+            return TxOrder(self._tx_order)
+        for client in self._setup_clients:
+            try:
+                unordered = supports_unordered(client, self.target, self._account_keys[0])
+                return TxOrder.UNORDERED if unordered else TxOrder.SEQUENCE
+            except TargetError:
+                continue
+        return TxOrder.SEQUENCE
+
+    @cached_property
+    def _setup_clients(self) -> list[RpcClient]:
+        return [RpcClient(node.rpc_url, timeout_s=3.0) for node in self.target.nodes]
+
+    def _ask_state(self, address: str) -> AccountState | None:
+        """Ask the first node that answers. Raises the last node's error when none does."""
+        *others, last = self._setup_clients
+        for client in others:
+            try:
+                return account_state(client, address)
+            except TargetError:
+                continue
+        return account_state(last, address)
+
+    def drain(self) -> None:
+        """Wait for the blocks of transactions on their way. Users have stopped by now."""
+        if "follower" in self.__dict__:
+            self.follower.drain(DRAIN_LIMIT_S)
+
+    def close(self) -> None:
+        if "follower" in self.__dict__:
+            self.follower.stop()
+        if self.recorder:
+            self.recorder.close()
+
+
+_sessions: dict[int, Session] = {}
+
+
+def session_of(environment: Environment) -> Session:
+    """Return the session of a Locust environment. Raises RuntimeError before Locust is ready."""
+    try:
+        return _sessions[id(environment)]
+    except KeyError:
+        raise RuntimeError("the session begins with Locust's init event, which has not fired") from None
+
+
+@events.init_command_line_parser.add_listener
+def _on_parser(parser: Any, **_: Any) -> None:
+    add_options(parser)
+
+
+@events.init.add_listener
+def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
+    """Begin the session; a bad Target file ends Locust with exit code 2."""
+    options = environment.parsed_options
+    if options is None:
+        return
+    try:
+        target = load_target(Path(options.target_file))
+    except DocumentError as error:
+        print(error, flush=True)
+        raise SystemExit(2) from None
+    recorder = None
+    if options.bundle:
+        worker = f"worker-{runner.worker_index}" if isinstance(runner, WorkerRunner) else "local"
+        layout = BundleLayout(root=Path(options.bundle))
+        recorder = Recorder(layout, worker)
+        environment.events.request.add_listener(recorder.on_request)
+        _note(layout, worker, "ready", wall_minus_monotonic_s=time.time() - time.monotonic())
+        environment.events.spawning_complete.add_listener(lambda **_: _note(layout, worker, "spawned"))
+    session = Session(environment, target, recorder)
+    _sessions[id(environment)] = session
+    _fix_user_counts(environment, session)
+    environment.events.test_stop.add_listener(lambda **_: session.drain())
+    environment.events.quit.add_listener(lambda **_: session.close())
+
+
+def _fix_user_counts(environment: Environment, session: Session) -> None:
+    """With --loads, each scenario has exactly its users; a class without a load gets none."""
+    if not session.loads:
+        return
+    chosen = [cls for cls in environment.user_classes if getattr(cls, "scenario", "") in session.loads]
+    for user_class in chosen:
+        user_class.fixed_count = session.loads[getattr(user_class, "scenario", "")].users
+    environment.user_classes[:] = chosen
+
+
+def _note(layout: BundleLayout, worker: str, event: str, **more: float) -> None:
+    """Append one line to the load's own log: when it was ready, and when all users were there."""
+    line = {"worker": worker, "event": event, "at_s": time.time(), "pid": os.getpid(), **more}
+    with (layout.logs / "load.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, sort_keys=True) + "\n")
