@@ -16,11 +16,12 @@ from loadtests.kit.accounts import LoadAccount, TxOrder
 from loadtests.kit.calls import Call, report
 from loadtests.kit.follower import Inclusion
 from loadtests.kit.rpc import broadcast
+from loadtests.kit.session import Session
 
 SUBMIT, CONFIRM = "tx.submit", "tx.confirm"
 MAX_AMOUNT_UVE = 999
 """VirtEngine's default genesis asks for a second factor from 10,000 uve on."""
-FIRST_ACCOUNT_LIMIT_S = 10.0
+PREPARATION_LIMIT_S = 15.0
 
 
 class TransferUser(HarnessUser):
@@ -28,9 +29,12 @@ class TransferUser(HarnessUser):
 
     scenario = "transfer"
 
-    def on_start(self) -> None:
-        self.session.accounts.wait_for_first(FIRST_ACCOUNT_LIMIT_S)
-        super().on_start()
+    @classmethod
+    def prepare(cls, session: Session) -> None:
+        """Learn every account's number and sequence, how transfers are ordered, and where the chain stands."""
+        if session.target.accounts is not None:
+            session.accounts.wait_until_asked(PREPARATION_LIMIT_S)
+            session.make("follower", "tx_order")
 
     @task
     def transfer(self) -> None:

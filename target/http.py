@@ -35,7 +35,7 @@ class HttpAnswer:
 class HttpClient:
     """Requests to one base URL, from any thread."""
 
-    def __init__(self, base_url: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, connections: int = 4) -> None:
+    def __init__(self, base_url: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, connections: int = 2) -> None:
         self.base_url = base_url.rstrip("/")
         self._pool = urllib3.PoolManager(
             num_pools=1, maxsize=connections, retries=False, timeout=urllib3.Timeout(connect=timeout_s, read=timeout_s)

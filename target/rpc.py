@@ -114,9 +114,9 @@ class Validator:
 class RpcClient:
     """Calls to one node. Raises Unreachable, NoAnswer, BadAnswer, Refused."""
 
-    def __init__(self, url: str, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+    def __init__(self, url: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, connections: int = 2) -> None:
         self.url = url.rstrip("/")
-        self._http = HttpClient(self.url, timeout_s=timeout_s)
+        self._http = HttpClient(self.url, timeout_s=timeout_s, connections=connections)
         self._ids = itertools.count(1)
 
     def health(self) -> None:

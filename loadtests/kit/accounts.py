@@ -20,7 +20,7 @@ from target.keys import AccountKey
 from target.query import AccountState
 from target.transaction import ChainIdentity, SignedTransaction, TransferSigner
 
-_PREPARING_AT_ONCE = 8
+PREPARING_AT_ONCE = 8
 _UNORDERED_LIFETIME_S = 300
 _RETRY_S = 1.0
 
@@ -70,7 +70,7 @@ class AccountPool:
         self._chain = chain
         self._ask_state = ask_state
         self._free: deque[LoadAccount] = deque()
-        self._preparers = Pool(_PREPARING_AT_ONCE)
+        self._preparers = Pool(PREPARING_AT_ONCE)
         self.unknown_to_chain = 0
         """Accounts that the chain does not know: not funded."""
         self._filler = gevent.spawn(self._fill)
@@ -87,18 +87,14 @@ class AccountPool:
         """Ask the chain for the account's sequence, then put it back."""
         self._preparers.spawn(self._prepare, account.key)
 
-    def wait_for_first(self, limit_s: float) -> bool:
-        """Return whether an account is free within the limit."""
+    def wait_until_asked(self, limit_s: float) -> None:
+        """Wait until the chain has been asked for every account, at most `limit_s`; the rest goes on behind."""
         end = time.monotonic() + limit_s
-        while not self._free and time.monotonic() < end and not self._nothing_coming():
-            gevent.sleep(0.02)
-        return bool(self._free)
+        self._filler.join(limit_s)
+        self._preparers.join(max(0.0, end - time.monotonic()))
 
     def __len__(self) -> int:
         return len(self._keys)
-
-    def _nothing_coming(self) -> bool:
-        return bool(self._filler.dead) and len(self._preparers) == 0
 
     def _fill(self) -> None:
         for key in self._keys:

@@ -26,7 +26,6 @@ class Answer:
 
     status: int
     body: bytes
-    headers: dict[str, str]
 
     def json(self) -> Any:
         """Return the body as JSON. Raises CallFailed."""
@@ -68,7 +67,7 @@ class HttpEndpoint:
             raise CallFailed(ErrorKind.BROKEN, f"{self.name}: {error}", outcome=Outcome.UNKNOWN) from None
         except HTTPParseError as error:
             raise CallFailed(ErrorKind.BAD_ANSWER, f"{self.name}: {error}") from None
-        return Answer(response.status_code, content, {key.lower(): value for key, value in response.headers.items()})
+        return Answer(response.status_code, content)
 
 
 class HttpPool:

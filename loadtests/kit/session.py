@@ -6,19 +6,22 @@ Made when Locust is ready (`events.init`), each part when it is first used; ende
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import time
-from functools import cached_property
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from gevent.lock import RLock
 from locust import events
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from bundle import BundleLayout, DocumentError, ErrorKind
-from loadtests.kit.accounts import AccountPool, TxOrder
+from loadtests.kit.accounts import PREPARING_AT_ONCE, AccountPool, TxOrder
 from loadtests.kit.calls import CallFailed
 from loadtests.kit.endpoints import EndpointPool
 from loadtests.kit.follower import BlockFollower
@@ -33,8 +36,27 @@ from target.query import AccountState, account_state
 from target.rpc import RpcClient
 from target.target import Node, Target, load_target
 
+T = TypeVar("T")
+
+END_MARGIN_S = 1.0
 DRAIN_LIMIT_S = 30.0
 """How long the end of a test waits for blocks with the transactions that are still on their way."""
+
+
+def shared_part(make: Callable[[Session], T]) -> property:
+    """Return a property that is made once, when first used.
+
+    Making one may ask the network, and meanwhile other users ask for it too: they wait for the first.
+    """
+
+    @wraps(make)
+    def get(session: Session) -> T:
+        with session.parts_lock:
+            if make.__name__ not in session.parts:
+                session.parts[make.__name__] = make(session)
+            return session.parts[make.__name__]  # type: ignore[no-any-return]
+
+    return property(get)
 
 
 class Session:
@@ -51,54 +73,59 @@ class Session:
         self.loads: dict[str, ScenarioLoad] = options.loads
         self._tx_order: str = options.tx_order
         self._confirm_limit_s: float = options.confirm_limit
+        self._run_time_s: float | None = options.run_time
         self._user_count = 0
+        self.parts: dict[str, Any] = {}
+        self.parts_lock = RLock()
+        self.ends_at_s = math.inf
+        """When schedules end, Unix seconds: a little before Locust does, which kills users in mid-request."""
 
     def next_draw(self, scenario: str) -> random.Random:
         """Return the random numbers of the next user: the same seed gives the same users the same numbers."""
         self._user_count += 1
         return random.Random(f"{self.seed}/{scenario}/{self._user_count}")
 
-    @cached_property
+    @shared_part
     def rpc(self) -> HttpPool:
         return HttpPool([HttpEndpoint(node.name, node.rpc_url) for node in self.target.nodes])
 
-    @cached_property
+    @shared_part
     def rest(self) -> HttpPool | None:
         """None when the target serves no REST."""
         endpoints = [HttpEndpoint(api.name, api.rest_url) for api in self.target.apis if api.rest_url]
         return HttpPool(endpoints) if endpoints else None
 
-    @cached_property
+    @shared_part
     def grpc(self) -> GrpcPool | None:
         """None when the target serves no gRPC."""
         endpoints = [GrpcEndpoint(api.name, api.grpc_address) for api in self.target.apis if api.grpc_address]
         return GrpcPool(endpoints) if endpoints else None
 
-    @cached_property
+    @shared_part
     def follower(self) -> BlockFollower:
         return BlockFollower(list(self.target.nodes), confirm_limit_s=self._confirm_limit_s)
 
-    @cached_property
+    @shared_part
     def accounts(self) -> AccountPool:
         """The load accounts. Raises CallFailed when the Target file names none."""
         if self.target.accounts is None:
             raise CallFailed(ErrorKind.NOT_SENT, "the Target file has no [accounts]")
         return AccountPool(self._account_keys, self.target.chain, self._ask_state)
 
-    @cached_property
+    @shared_part
     def recipients(self) -> list[str]:
         """Addresses that transfers go to: the load accounts themselves, so that no money is used up."""
         return [key.address for key in self._account_keys]
 
-    @cached_property
+    @shared_part
     def _account_keys(self) -> list[AccountKey]:
         return self.target.accounts.keys() if self.target.accounts else []
 
-    @cached_property
+    @shared_part
     def subscription_nodes(self) -> EndpointPool[Node]:
         return EndpointPool(self.target.nodes)
 
-    @cached_property
+    @shared_part
     def tx_order(self) -> TxOrder:
         """How transfers are kept apart; "auto" asks the chain."""
         if self._tx_order != "auto":
@@ -111,9 +138,9 @@ class Session:
                 continue
         return TxOrder.SEQUENCE
 
-    @cached_property
+    @shared_part
     def _setup_clients(self) -> list[RpcClient]:
-        return [RpcClient(node.rpc_url, timeout_s=3.0) for node in self.target.nodes]
+        return [RpcClient(node.rpc_url, timeout_s=3.0, connections=PREPARING_AT_ONCE + 1) for node in self.target.nodes]
 
     def _ask_state(self, address: str) -> AccountState | None:
         """Ask the first node that answers. Raises the last node's error when none does."""
@@ -125,13 +152,23 @@ class Session:
                 continue
         return account_state(last, address)
 
+    def make(self, *parts: str) -> None:
+        """Make parts now that would otherwise be made in the middle of the first operation."""
+        for part in parts:
+            getattr(self, part)
+
+    def begin(self) -> None:
+        """Take note that the test starts now."""
+        if self._run_time_s is not None:
+            self.ends_at_s = time.time() + max(self._run_time_s - END_MARGIN_S, self._run_time_s / 2)
+
     def drain(self) -> None:
         """Wait for the blocks of transactions on their way. Users have stopped by now."""
-        if "follower" in self.__dict__:
+        if "follower" in self.parts:
             self.follower.drain(DRAIN_LIMIT_S)
 
     def close(self) -> None:
-        if "follower" in self.__dict__:
+        if "follower" in self.parts:
             self.follower.stop()
         if self.recorder:
             self.recorder.close()
@@ -170,11 +207,16 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
         layout = BundleLayout(root=Path(options.bundle))
         recorder = Recorder(layout, worker)
         environment.events.request.add_listener(recorder.on_request)
-        _note(layout, worker, "ready", wall_minus_monotonic_s=time.time() - time.monotonic())
         environment.events.spawning_complete.add_listener(lambda **_: _note(layout, worker, "spawned"))
     session = Session(environment, target, recorder)
     _sessions[id(environment)] = session
     _fix_user_counts(environment, session)
+    for user_class in environment.user_classes:
+        if hasattr(user_class, "prepare"):
+            user_class.prepare(session)
+    if recorder:
+        _note(layout, worker, "ready", wall_minus_monotonic_s=time.time() - time.monotonic())
+    environment.events.test_start.add_listener(lambda **_: session.begin())
     environment.events.test_stop.add_listener(lambda **_: session.drain())
     environment.events.quit.add_listener(lambda **_: session.close())
 

@@ -12,6 +12,8 @@ from loadtests.kit.calls import Call, measured
 from loadtests.kit.schedule import Schedule
 from loadtests.kit.session import Session, session_of
 
+_UNTIL_LOCUST_ENDS_S = 86_400.0
+
 
 class HarnessUser(User):
     """A user with a schedule. Scenarios subclass it, set `scenario`, and write `@task` methods."""
@@ -28,13 +30,22 @@ class HarnessUser(User):
         rate_per_s = load.rate_per_user_per_s if load else self.session.default_rate_per_s
         self._schedule = Schedule(rate_per_s=rate_per_s, start_at_s=time.time(), draw=self.draw)
 
+    @classmethod
+    def prepare(cls, session: Session) -> None:
+        """Do what must be done once before the test: called when Locust is ready, before users exist."""
+
     def on_start(self) -> None:
         """Wait for the schedule's first time: users that start together do not act together."""
-        gevent.sleep(max(0.0, self._schedule.next_at_s - time.time()))
+        gevent.sleep(self._wait_s())
 
     def wait_time(self) -> float:
         """Return the seconds until the next operation is meant to begin; 0 when that has passed."""
         self._schedule.advance()
+        return self._wait_s()
+
+    def _wait_s(self) -> float:
+        if self._schedule.next_at_s >= self.session.ends_at_s:
+            return _UNTIL_LOCUST_ENDS_S
         return max(0.0, self._schedule.next_at_s - time.time())
 
     @property
