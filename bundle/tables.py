@@ -130,9 +130,9 @@ SUPPLY = Table(
     path="supply",
     schema=_schema(
         ("height", _I64, False),
-        ("minted_uve", _TEXT, False),  # by the events of this height; decimal text, may exceed 64 bits
-        ("burned_uve", _TEXT, False),
-        ("total_uve", _TEXT, True),  # asked at this height; null at most heights
+        ("minted_uve", _TEXT, True),  # flow: by the events of this height; decimal text, may exceed 64 bits
+        ("burned_uve", _TEXT, True),  # flow
+        ("total_uve", _TEXT, True),  # level: the total supply after this height; a row has the flows or the level
     ),
 )
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from target.errors import BadAnswer, Refused
@@ -50,6 +51,13 @@ def balance(rpc: RpcClient, address: str, denom: str, *, height: int = 0) -> int
     request = text_field(1, address) + text_field(2, denom)
     answer = rpc.query("/cosmos.bank.v1beta1.Query/Balance", request, height=height)
     return int(first_bytes(first_bytes(answer, 1), 2) or 0)
+
+
+def balances(rpc: RpcClient, addresses: Sequence[str], denom: str, *, height: int) -> list[int]:
+    """Return the balances of many accounts after `height`, in the order given."""
+    requests = [text_field(1, address) + text_field(2, denom) for address in addresses]
+    answers = rpc.query_many("/cosmos.bank.v1beta1.Query/Balance", requests, height=height)
+    return [int(first_bytes(first_bytes(answer, 1), 2) or 0) for answer in answers]
 
 
 def total_supply(rpc: RpcClient, denom: str, *, height: int = 0) -> int:

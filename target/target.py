@@ -70,9 +70,10 @@ class AccountSource:
     first: int
     count: int
 
-    def keys(self) -> list[AccountKey]:
-        """Return all accounts."""
-        return list(derive_accounts(self.mnemonic, prefix=self.prefix, first=self.first, count=self.count))
+    def derive(self, most: int | None = None) -> list[AccountKey]:
+        """Return the accounts, the first `most` of them where that is given."""
+        count = self.count if most is None else min(most, self.count)
+        return list(derive_accounts(self.mnemonic, prefix=self.prefix, first=self.first, count=count))
 
     def key(self, place: int) -> AccountKey:
         """Return the account at `place`, 0 ≤ place < count, without deriving the others."""

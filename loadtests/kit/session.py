@@ -119,7 +119,7 @@ class Session:
 
     @shared_part
     def _account_keys(self) -> list[AccountKey]:
-        return self.target.accounts.keys() if self.target.accounts else []
+        return self.target.accounts.derive() if self.target.accounts else []
 
     @shared_part
     def subscription_nodes(self) -> EndpointPool[Node]:
