@@ -30,6 +30,7 @@ class DamageKind(StrEnum):
     TRUNCATED = "truncated"
     EDITED = "edited"
     UNEXPECTED = "unexpected"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,7 +119,7 @@ TRANSACTIONS = Table(
         ("sender", _TEXT, True),  # null unless the transaction is one MsgSend
         ("recipient", _TEXT, True),
         ("amount_uve", _I64, True),
-        ("fee_uve", _I64, True),
+        ("fee_uve", _I64, True),  # what the chain charged, by its own event
         ("node", _TEXT, False),  # the node it was read from
         ("observed_at_s", _F64, False),
     ),

@@ -104,7 +104,7 @@ class LedgerWatch:
                 sender=transfer.sender if transfer else None,
                 recipient=transfer.recipient if transfer else None,
                 amount_uve=transfer.amount if transfer else None,
-                fee_uve=transfer.fee if transfer else None,
+                fee_uve=_fee_charged(result.events, denom),
                 node=node,
                 observed_at_s=now,
             )
@@ -122,6 +122,15 @@ class LedgerWatch:
         for address, amount in zip(self._addresses, amounts, strict=True):
             self._balances.append(height=height, address=address, amount_uve=str(amount))
         self._supply.append(height=height, total_uve=str(total))
+
+
+def _fee_charged(events: tuple[Event, ...], denom: str) -> int:
+    """Return the fee that the chain took, by its own event; 0 where it took none (refused before the fee)."""
+    for event in events:
+        fee = event.attributes.get("fee", "") if event.kind == "tx" else ""
+        if fee.endswith(denom) and fee[: -len(denom)].isdigit():
+            return int(fee[: -len(denom)])
+    return 0
 
 
 def _sum_of(events: list[Event], kind: str, denom: str) -> int:

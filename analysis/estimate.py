@@ -1,0 +1,103 @@
+"""Estimates with intervals: quantiles, ratios, and single measurements with their resolution.
+
+Quantiles are exact (a value of the sample, as a full sort gives it), their intervals distribution-free.
+Both intervals take observations as independent; where they follow each other closely, the true interval is
+wider.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+CONFIDENCE = 0.95
+_Z = 1.959963984540054  # two-sided 95 %
+_EXACT_UP_TO = 5000
+"""Sample size up to which the binomial distribution is summed; beyond it the normal one is close enough."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A value with the interval in which the truth lies; `low` or `high` may be infinite, `value` too."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+    method: str
+
+
+def quantile(values: npt.NDArray[np.float64], probability: float) -> Estimate:
+    """Return the quantile of a sample: the smallest value that at least `probability` of the sample is not above.
+
+    The interval is that of order statistics (David & Nagaraja, Order Statistics, 7.1); a bound that the sample is
+    too small for is infinite. Raises ValueError for an empty sample.
+    """
+    count = len(values)
+    if count == 0:
+        raise ValueError("a quantile of nothing")
+    place = max(math.ceil(probability * count), 1)
+    below, above = _rank_interval(count, probability)
+    wanted = sorted({place, *(rank for rank in (below, above) if 1 <= rank <= count)})
+    found = dict(zip(wanted, np.partition(values, [rank - 1 for rank in wanted])[[r - 1 for r in wanted]], strict=True))
+    return Estimate(
+        value=float(found[place]),
+        low=float(found[below]) if below >= 1 else -math.inf,
+        high=float(found[above]) if above <= count else math.inf,
+        count=count,
+        method=f"exact quantile {probability:g}, order-statistic interval",
+    )
+
+
+def ratio(good: int, total: int) -> Estimate:
+    """Return a proportion with Wilson's score interval (Wilson 1927). Raises ValueError for a total of 0."""
+    if total == 0:
+        raise ValueError("a ratio of nothing")
+    share, z2 = good / total, _Z * _Z
+    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = _Z * math.sqrt(share * (1 - share) / total + z2 / (4 * total * total)) / (1 + z2 / total)
+    # At the ends rounding must not push the bound past the value.
+    low, high = min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
+    return Estimate(value=share, low=low, high=high, count=total, method="proportion, Wilson interval")
+
+
+def mean(values: npt.NDArray[np.float64]) -> Estimate:
+    """Return the mean with a normal interval. Raises ValueError for an empty sample."""
+    count = len(values)
+    if count == 0:
+        raise ValueError("a mean of nothing")
+    middle = float(np.mean(values))
+    half = _Z * float(np.std(values, ddof=1)) / math.sqrt(count) if count > 1 else math.inf
+    return Estimate(value=middle, low=middle - half, high=middle + half, count=count, method="mean, normal interval")
+
+
+def measured(value: float, low: float, high: float, count: int, resolution: str) -> Estimate:
+    """Return a measurement whose interval is what the instrument could not tell apart."""
+    return Estimate(value=value, low=low, high=high, count=count, method=resolution)
+
+
+def _rank_interval(count: int, probability: float) -> tuple[int, int]:
+    """Return ranks (l, u), from 1, so that x(l) ≤ quantile ≤ x(u) with 95 %; 0 or count + 1 where there is none."""
+    tail = (1 - CONFIDENCE) / 2
+    if count > _EXACT_UP_TO:
+        middle, spread = count * probability, _Z * math.sqrt(count * probability * (1 - probability))
+        return max(math.floor(middle - spread), 0), min(math.ceil(middle + spread) + 1, count + 1)
+    cumulative = np.cumsum(_binomial(count, probability))
+    # l: largest rank with P(B < l) <= tail; u: smallest rank with P(B < u) >= 1 - tail; B binomial.
+    below = int(np.searchsorted(cumulative, tail, side="right"))
+    above = int(np.searchsorted(cumulative, 1 - tail, side="left")) + 1
+    return below, min(above, count + 1)
+
+
+def _binomial(count: int, probability: float) -> npt.NDArray[np.float64]:
+    """Return P(B = 0), …, P(B = count) for B binomial, by logarithms so that nothing underflows early."""
+    if probability <= 0 or probability >= 1:
+        raise ValueError(f"probability is {probability}; expected more than 0 and less than 1")
+    factorials = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, count + 1)))))
+    places = np.arange(count + 1)
+    logs = factorials[count] - factorials[places] - factorials[count - places]
+    logs = logs + places * math.log(probability) + (count - places) * math.log(1 - probability)
+    return np.asarray(np.exp(logs), dtype=np.float64)

@@ -1,0 +1,68 @@
+"""Latencies as users had them: from the time at which a request was meant to be sent to the end of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.indicator import Distribution, Indicator, Nothing, Observation, Scene, Source
+from analysis.verdict import Evidence
+from bundle import SAMPLES, ErrorKind, Outcome
+
+_WORST_SHOWN = 3
+_NEVER_ASKED = (ErrorKind.NOT_SENT.value, ErrorKind.BACK_PRESSURE.value, ErrorKind.CLIENT_ERROR.value)
+"""Kinds that say nothing about how long an answer takes: never sent, or refused at the door."""
+
+Filter = Callable[[pd.DataFrame], "pd.Series[bool]"]
+
+
+def latencies(scene: Scene, choose: Filter) -> Observation:
+    """Return the latencies in milliseconds of the chosen samples.
+
+    What ended well counts with its time. What ended badly after it was sent (timeout, broken connection, never
+    included) counts as infinite: its user waited in vain, and leaving it out would flatter the slow.
+    """
+    samples = scene.run.samples
+    chosen = samples[scene.window.contains(samples["intended_at_s"]) & choose(samples)]
+    chosen = chosen[~chosen["error_kind"].isin(_NEVER_ASKED)]
+    if chosen.empty:
+        return Nothing(why="no request of this kind was measured in the window")
+    values = np.where(chosen["outcome"] == Outcome.OK.value, chosen["latency_ms"].to_numpy(float), np.inf)
+    values = np.where(np.isnan(values), np.inf, values)
+    return Distribution(values=values, evidence=worst_rows(scene, chosen, values))
+
+
+def worst_rows(scene: Scene, chosen: pd.DataFrame, values: npt.NDArray[np.float64]) -> tuple[Evidence, ...]:
+    """Return where the highest values are."""
+    places = np.argsort(-values, kind="stable")[:_WORST_SHOWN]
+    return tuple(
+        Evidence(file=scene.run.file_of(SAMPLES, str(chosen["part"].iloc[place])), row=int(chosen["row"].iloc[place]))
+        for place in places
+    )
+
+
+def _operations(*names: str) -> Filter:
+    return lambda samples: samples["operation"].isin(names)
+
+
+def _protocol(name: str) -> Filter:
+    return lambda samples: samples["protocol"] == name
+
+
+def _latency(name: str, title: str, choose: Filter) -> Indicator:
+    sources = frozenset({Source.SAMPLES, Source.LOAD})
+    return Indicator(name=name, title=title, sources=sources, observe=lambda scene: latencies(scene, choose))
+
+
+INDICATORS = (
+    _latency("tx.confirm_latency", "from intended time to the block that has it", _operations("tx.confirm")),
+    _latency("tx.submit_latency", "from intended time to CheckTx's yes", _operations("tx.submit")),
+    _latency("node.query_latency", "RPC reads", _protocol("RPC")),
+    _latency("api.rest_latency", "REST reads", _protocol("REST")),
+    _latency("api.grpc_latency", "gRPC reads", _protocol("GRPC")),
+    _latency("ws.delay", "from a block's commit to its message", _operations("ws.new_block", "ws.tx")),
+    _latency("provider.latency", "portal API requests", _protocol("HTTP")),
+)

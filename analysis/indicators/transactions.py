@@ -1,0 +1,91 @@
+"""What became of the transactions, by the chain's word: throughput and failures."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.estimate import measured
+from analysis.fault_story import block_times
+from analysis.indicator import Counts, Indicator, Measurement, Nothing, Observation, Scene, Source
+from analysis.verdict import Evidence
+from bundle import SAMPLES, ErrorKind, Outcome
+
+WARM_UP_S = 5.0
+"""Start of the load that throughput leaves out: the first transactions wait for their first block."""
+_EXCUSED = (ErrorKind.NOT_SENT.value, ErrorKind.BACK_PRESSURE.value)
+_SHOWN = 5
+
+
+def throughput(scene: Scene) -> Observation:
+    """Return committed transactions of this run a second, over the load without its warm-up.
+
+    A transaction counts at the header time of its block. The interval is what whole blocks leave open: without and
+    with the blocks at the two edges.
+    """
+    if scene.window.is_empty:
+        return Nothing(why="there was no load phase")
+    start = scene.window.intervals[0][0]
+    window = scene.window.without([(start, start + WARM_UP_S)])
+    ours = _own_transactions(scene)
+    times = block_times(scene.run)
+    if ours.empty or times.empty or window.is_empty:
+        return Nothing(why="no transaction of this run is in a block")
+    committed = ours[ours["code"] == 0].groupby("height").size()
+    per_block = times.set_index("height")["at_s"].to_frame().join(committed.rename("count")).fillna({"count": 0})
+    inside = per_block[window.contains(per_block["at_s"])]
+    if inside.empty:
+        return Nothing(why="no block falls into the window")
+    total = int(inside["count"].sum())
+    edges = sum(_edge_counts(per_block, interval) for interval in window.intervals)
+    seconds = window.length_s
+    low, high = max(0.0, total - edges) / seconds, (total + edges) / seconds
+    return Measurement(estimate=measured(total / seconds, low, high, total, "whole blocks at the edges"))
+
+
+def _edge_counts(per_block: pd.DataFrame, interval: tuple[float, float]) -> float:
+    """Return the transactions of the first block after the interval: they belong to it or not by a hair."""
+    later = per_block[per_block["at_s"] >= interval[1]]
+    return float(later["count"].iloc[0]) if not later.empty else float(per_block["count"].iloc[-1])
+
+
+def _own_transactions(scene: Scene) -> pd.DataFrame:
+    """Return the rows of transactions that this run sent; others' traffic on the target is not ours to count."""
+    samples = scene.run.samples
+    sent = samples.loc[samples["operation"] == "tx.submit", "tx_hash"].dropna()
+    transactions = scene.run.transactions
+    return transactions[transactions["tx_hash"].isin(sent)]
+
+
+def failures(scene: Scene) -> Observation:
+    """Return how many of the transactions that were tried did not end in a block with code 0.
+
+    Back-pressure and what was never sent are left out; rejected by CheckTx, failed in the block, and accepted but
+    never included count. The chain's books decide where the confirmation was not seen.
+    """
+    samples = scene.run.samples
+    tried = samples[(samples["operation"] == "tx.submit") & scene.window.contains(samples["intended_at_s"])]
+    tried = tried[~tried["error_kind"].isin(_EXCUSED)]
+    if tried.empty:
+        return Nothing(why="no transaction was tried in the window")
+    transactions = scene.run.transactions
+    good = set(transactions.loc[transactions["code"] == 0, "tx_hash"])
+    failed = tried[~tried["tx_hash"].isin(good)]
+    evidence = tuple(
+        Evidence(file=scene.run.file_of(SAMPLES, str(part)), row=int(row))
+        for part, row in zip(failed["part"].head(_SHOWN), failed["row"].head(_SHOWN), strict=True)
+    )
+    return Counts(having=len(failed), total=len(tried), evidence=evidence)
+
+
+def accepted_never_included(scene: Scene) -> int:
+    """Return how many transactions a node accepted and no block has."""
+    samples = scene.run.samples
+    accepted = samples[(samples["operation"] == "tx.submit") & (samples["outcome"] == Outcome.OK.value)]
+    return int((~accepted["tx_hash"].isin(scene.run.transactions["tx_hash"])).sum())
+
+
+_LEDGER = frozenset({Source.SAMPLES, Source.LOAD, Source.TRANSACTIONS, Source.BLOCKS})
+INDICATORS = (
+    Indicator(name="tx.throughput", title="committed transfers a second", sources=_LEDGER, observe=throughput),
+    Indicator(name="tx.failure_ratio", title="transfers not committed with code 0", sources=_LEDGER, observe=failures),
+)

@@ -1,0 +1,123 @@
+"""No committed transfer is lost or applied twice.
+
+Three accounts of the same transfers have to agree: what this run was told (confirmations), what the blocks
+hold, and what the balances did.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.run import Run
+from analysis.verdict import Check, Evidence, Reason, Verdict
+from bundle import BALANCES, SAMPLES, TRANSACTIONS, Outcome
+
+_SHOWN = 5
+_NAME, _TITLE = "invariant.transfers", "No committed transfer is lost or applied twice"
+
+
+def transfers_exactly_once(run: Run) -> Check:
+    """Return the check; INCONCLUSIVE when the books were not read, not applicable without transfers."""
+    confirmed = run.samples[(run.samples["operation"] == "tx.confirm") & (run.samples["outcome"] == Outcome.OK.value)]
+    if run.transactions.empty and confirmed.empty and not run.is_damaged(TRANSACTIONS):
+        return Check(name=_NAME, title=_TITLE, verdict=Verdict.PASS, summary="there were no transfers", applies=False)
+    reasons = [*_twice(run), *_lost(run, confirmed), *_balances(run)]
+    if reasons:
+        return Check(
+            name=_NAME, title=_TITLE, verdict=Verdict.FAIL, summary=reasons[0].sentence, reasons=tuple(reasons[:_SHOWN])
+        )
+    why = _not_proved(run)
+    if why:
+        reason = Reason(code="transfers.not_read", sentence=why, evidence=(Evidence(file=run.file_of(TRANSACTIONS)),))
+        return Check(name=_NAME, title=_TITLE, verdict=Verdict.INCONCLUSIVE, summary=why, reasons=(reason,))
+    moved = int((run.transactions["code"] == 0).sum())
+    accounts = run.balances["address"].nunique()
+    summary = f"{len(confirmed)} confirmed and {moved} committed transfers, each once; {accounts} balances agree"
+    return Check(name=_NAME, title=_TITLE, verdict=Verdict.PASS, summary=summary)
+
+
+def _twice(run: Run) -> list[Reason]:
+    """Return a reason for every transaction that is in the chain more than once."""
+    transactions = run.transactions
+    again = transactions[transactions.duplicated("tx_hash", keep=False)]
+    return [
+        Reason(
+            code="transfers.twice",
+            sentence=f"transaction {str(tx_hash)[:12]}… is in the chain {len(rows)} times, at {sorted(rows['height'])}",
+            evidence=tuple(Evidence(file=run.file_of(TRANSACTIONS), row=int(row)) for row in rows["row"]),
+        )
+        for tx_hash, rows in again.groupby("tx_hash", sort=True)
+    ]
+
+
+def _lost(run: Run, confirmed: pd.DataFrame) -> list[Reason]:
+    """Return a reason for every transfer that was confirmed to us and that the chain does not have."""
+    lost = confirmed[~confirmed["tx_hash"].isin(run.transactions["tx_hash"])]
+    if lost.empty or run.is_damaged(TRANSACTIONS) or not _is_gapless(run):
+        return []  # what was not read is not lost
+    return [
+        Reason(
+            code="transfers.lost",
+            sentence=f"transaction {tx_hash[:12]}… was confirmed and is in no block",
+            evidence=(Evidence(file=run.file_of(SAMPLES, part), row=int(row)),),
+        )
+        for tx_hash, part, row in zip(lost["tx_hash"], lost["part"], lost["row"], strict=True)
+    ]
+
+
+def _balances(run: Run) -> list[Reason]:
+    """Return a reason for every account whose balance did not change by its transfers and fees.
+
+    Accounts that other transactions may have touched are left out: only plain transfers are understood.
+    """
+    if not _is_gapless(run) or run.balances["height"].nunique() < 2 or run.is_damaged(BALANCES):
+        return []
+    opening_height, closing_height = int(run.balances["height"].min()), int(run.balances["height"].max())
+    moved = run.transactions[run.transactions["height"].between(opening_height + 1, closing_height)]
+    if moved["sender"].isna().any():
+        return []
+    due = _due(moved)
+    opening = run.balances[run.balances["height"] == opening_height].set_index("address")["amount_uve"].to_dict()
+    closing = run.balances[run.balances["height"] == closing_height]
+    reasons = []
+    for address, amount, row in zip(closing["address"], closing["amount_uve"], closing["row"], strict=True):
+        if address not in opening:
+            continue
+        change = int(amount) - int(opening[address])
+        if change != due.get(address, 0):
+            sentence = f"{address} changed by {change}; its transfers and fees add up to {due.get(address, 0)}"
+            evidence = (Evidence(file=run.file_of(BALANCES), row=int(row)),)
+            reasons.append(Reason(code="transfers.balance", sentence=sentence, evidence=evidence))
+    return reasons
+
+
+def _due(moved: pd.DataFrame) -> dict[str, int]:
+    """Return by how much these transfers and their fees change each account's balance."""
+    due: dict[str, int] = {}
+    columns = (moved[name] for name in ("sender", "recipient", "amount_uve", "fee_uve", "code"))
+    for sender, recipient, amount, fee, code in zip(*columns, strict=True):
+        paid = int(amount) if code == 0 else 0
+        due[sender] = due.get(sender, 0) - paid - (0 if pd.isna(fee) else int(fee))
+        due[recipient] = due.get(recipient, 0) + paid
+    return due
+
+
+def _not_proved(run: Run) -> str:
+    """Return why the books prove nothing; empty when they do."""
+    if run.is_damaged(TRANSACTIONS) or run.is_damaged(BALANCES):
+        return "the books are damaged"
+    if not _is_gapless(run):
+        return "the blocks were not read without a gap"
+    if run.balances["height"].nunique() < 2:
+        return "the balances were not asked for at the beginning and at the end"
+    return ""
+
+
+def _is_gapless(run: Run) -> bool:
+    """Whether every height between the opening and the closing state was read."""
+    levels = run.supply.loc[run.supply["total_uve"].notna(), "height"]
+    if len(levels) < 2:
+        return False
+    read = run.supply.loc[run.supply["minted_uve"].notna(), "height"]
+    read = read[(read > levels.min()) & (read <= levels.max())]
+    return bool(read.nunique() == levels.max() - levels.min())

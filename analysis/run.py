@@ -1,0 +1,207 @@
+"""One run as analysis sees it: the bundle's tables as data frames, its journals, its windows of time.
+
+A table that is missing or damaged is an empty frame here, and a Damage in `damage`: the checks make a reason of
+it. Row numbers are those of the file, so that every finding can be looked up.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bundle import (
+    BALANCES,
+    BLOCKS,
+    PROBES,
+    RESOURCES,
+    SAMPLES,
+    SUPPLY,
+    TRANSACTIONS,
+    BundleLayout,
+    Damage,
+    DamageKind,
+    DocumentError,
+    FaultEvent,
+    Manifest,
+    Table,
+    TableDamaged,
+    TableMissing,
+    find_damage,
+    open_bundle,
+    read_fault_journal,
+    read_manifest,
+    read_table,
+)
+from bundle.tables_io import table_files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChaosJournal:
+    """What a Chaos Toolkit journal says. Neither its status nor an exit code proves that a fault happened."""
+
+    file: str
+    status: str
+    deviated: bool
+    hypothesis_met_before: bool | None
+    hypothesis_met_after: bool | None
+    failed_activities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocustCount:
+    """Locust's own count of one operation."""
+
+    requests: int
+    failures: int
+
+
+class Run:
+    """A loaded bundle."""
+
+    def __init__(self, layout: BundleLayout, manifest: Manifest) -> None:
+        self.layout = layout
+        self.manifest = manifest
+        self._damage: dict[str, Damage] = {item.file: item for item in find_damage(layout, manifest)}
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """Return the run at `path`. Raises NotABundle, DocumentError."""
+        layout = open_bundle(path)
+        return cls(layout, read_manifest(layout.manifest))
+
+    @property
+    def damage(self) -> list[Damage]:
+        """Every file that is not as it was sealed, or cannot be read. Complete once all tables were asked for."""
+        for table in (SAMPLES, BLOCKS, TRANSACTIONS, SUPPLY, BALANCES, PROBES, RESOURCES):
+            self._frame(table)
+        _ = self.fault_events, self.chaos_journals, self.locust_counts
+        return [self._damage[file] for file in sorted(self._damage)]
+
+    @cached_property
+    def samples(self) -> pd.DataFrame:
+        return self._frame(SAMPLES)
+
+    @cached_property
+    def blocks(self) -> pd.DataFrame:
+        return self._frame(BLOCKS)
+
+    @cached_property
+    def transactions(self) -> pd.DataFrame:
+        return self._frame(TRANSACTIONS)
+
+    @cached_property
+    def supply(self) -> pd.DataFrame:
+        return self._frame(SUPPLY)
+
+    @cached_property
+    def balances(self) -> pd.DataFrame:
+        return self._frame(BALANCES)
+
+    @cached_property
+    def probes(self) -> pd.DataFrame:
+        return self._frame(PROBES)
+
+    @cached_property
+    def resources(self) -> pd.DataFrame:
+        return self._frame(RESOURCES)
+
+    @cached_property
+    def fault_events(self) -> list[FaultEvent]:
+        try:
+            return read_fault_journal(self.layout.fault_journal)
+        except DocumentError as error:
+            self._note(DamageKind.UNREADABLE, self.layout.fault_journal, str(error.problems[0]))
+            return []
+
+    @cached_property
+    def chaos_journals(self) -> list[ChaosJournal]:
+        found = []
+        for path in sorted(self.layout.journals.glob("*.json")):
+            try:
+                found.append(_parse_chaos_journal(self._name(path), json.loads(path.read_bytes())))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                self._note(DamageKind.UNREADABLE, path, f"is no Chaos Toolkit journal ({error!r})")
+        return found
+
+    @cached_property
+    def locust_counts(self) -> dict[str, LocustCount] | None:
+        """Locust's own counts by operation; None when Locust left none."""
+        path = self.layout.logs / "locust.json"
+        if not path.is_file():
+            return None
+        try:
+            return {
+                entry["name"]: LocustCount(requests=int(entry["num_requests"]), failures=int(entry["num_failures"]))
+                for entry in json.loads(path.read_bytes())
+            }
+        except (ValueError, KeyError, TypeError) as error:
+            self._note(DamageKind.UNREADABLE, path, f"is no Locust statistics ({error!r})")
+            return None
+
+    def file_of(self, table: Table, part: str | None = None) -> str:
+        """Return the file that a row of the table is in, relative to the bundle."""
+        for path in table_files(self.layout, table):
+            if part is None or path.stem == part:
+                return self._name(path)
+        return table.path
+
+    def is_damaged(self, table: Table) -> bool:
+        """Whether rows of the table may be missing or wrong."""
+        self._frame(table)
+        prefix = f"{table.path}/" if table.is_folder else f"{table.path}."
+        return any(file.startswith(prefix) for file in self._damage)
+
+    def _frame(self, table: Table) -> pd.DataFrame:
+        cached = self.__dict__.get(f"_frame_{table.name}")
+        if cached is None:
+            cached = self.__dict__[f"_frame_{table.name}"] = self._load(table)
+        return cached
+
+    def _load(self, table: Table) -> pd.DataFrame:
+        try:
+            frame = read_table(self.layout, table).to_pandas()
+        except TableMissing as error:
+            self._note(DamageKind.MISSING, error.path, f"the table {table.name} has no file")
+            frame = table.schema.empty_table().to_pandas()
+        except TableDamaged as error:
+            self._note(DamageKind.UNREADABLE, error.path, error.why)
+            frame = table.schema.empty_table().to_pandas()
+        if "part" in frame:
+            frame["row"] = frame.groupby("part").cumcount()
+        elif table.is_folder:
+            frame["part"], frame["row"] = pd.Series(dtype="str"), pd.Series(dtype="int64")
+        else:
+            frame["row"] = range(len(frame))
+        return frame
+
+    def _note(self, kind: DamageKind, path: Path, detail: str) -> None:
+        """Take note of damage, unless the seal knows more about the file already."""
+        name = self._name(path)
+        self._damage.setdefault(name, Damage(kind=kind, file=name, detail=detail))
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self.layout.root))
+
+
+def _parse_chaos_journal(file: str, raw: Any) -> ChaosJournal:
+    states = raw.get("steady_states") or {}
+
+    def met(moment: str) -> bool | None:
+        state = states.get(moment)
+        return None if not state else bool(state["steady_state_met"])
+
+    activities = [*(raw.get("run") or []), *(raw.get("rollbacks") or [])]
+    failed = tuple(item["activity"]["name"] for item in activities if item.get("status") != "succeeded")
+    return ChaosJournal(
+        file=file,
+        status=str(raw["status"]),
+        deviated=bool(raw.get("deviated", False)),
+        hypothesis_met_before=met("before"),
+        hypothesis_met_after=met("after"),
+        failed_activities=failed,
+    )

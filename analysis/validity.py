@@ -1,0 +1,264 @@
+"""Can this run be judged at all? Checks of the run itself, before anything is held against a budget.
+
+None of these says that the target is bad: what fails here is INCONCLUSIVE, and taints the data it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pandas as pd
+
+from analysis.fault_story import FaultStory
+from analysis.indicator import Source
+from analysis.run import Run
+from analysis.verdict import Check, Evidence, Reason, Verdict
+from bundle import (
+    BLOCKS,
+    PROBES,
+    RESOURCES,
+    SAMPLES,
+    TRANSACTIONS,
+    DamageKind,
+    ErrorKind,
+    ExpectedLoad,
+    RunEnd,
+)
+from bundle.tables import NO_FAILURE_KINDS
+
+OFFERED_AT_LEAST = 0.99
+"""Share of the intended load that must have been offered (peers.md E4: under-send above 1 % is inconclusive)."""
+GAP_PERIODS = 5
+GAP_AT_LEAST_S = 2.5
+"""A watch has a gap when two looks are further apart than this, or five periods: a look may take a second by itself."""
+CLOCK_JUMP_S = 0.1
+_SHOWN = 5
+
+_TABLE_SOURCES = {
+    SAMPLES: Source.SAMPLES,
+    BLOCKS: Source.BLOCKS,
+    TRANSACTIONS: Source.TRANSACTIONS,
+    PROBES: Source.PROBES,
+    RESOURCES: Source.RESOURCES,
+}
+
+
+def check_validity(run: Run, faults: tuple[FaultStory, ...]) -> list[Check]:
+    """Return the checks in the order in which a reader should meet them."""
+    return [
+        _bundle_whole(run),
+        _run_complete(run),
+        _clock_steady(run),
+        _watch_without_gap(run),
+        _load_offered(run),
+        _counts_equal(run),
+        _faults_proved(run, faults),
+    ]
+
+
+def _check(
+    name: str, title: str, reasons: list[Reason], summary: str, *, taints: Iterable[Source] = (), applies: bool = True
+) -> Check:
+    """Return a check that passes when there is no reason against it."""
+    verdict = Verdict.INCONCLUSIVE if reasons else Verdict.PASS
+    return Check(
+        name=name,
+        title=title,
+        verdict=verdict,
+        summary=reasons[0].sentence if reasons else summary,
+        reasons=tuple(reasons),
+        taints=tuple(sorted(taints)) if reasons else (),
+        applies=applies,
+    )
+
+
+def _bundle_whole(run: Run) -> Check:
+    reasons = [
+        Reason(
+            code=f"bundle.{item.kind}",
+            sentence=f"{item.file} is {item.kind}: {item.detail}",
+            evidence=(Evidence(file=item.file),),
+        )
+        for item in run.damage
+    ]
+    tainted = {source for table, source in _TABLE_SOURCES.items() if run.is_damaged(table)}
+    if any(item.file == run.layout.manifest.name and item.kind is DamageKind.EDITED for item in run.damage):
+        tainted = set(Source)
+    files = len(run.manifest.seal.files) if run.manifest.seal else 0
+    return _check("bundle.whole", "The bundle is what was sealed", reasons, f"{files} files as sealed", taints=tainted)
+
+
+def _run_complete(run: Run) -> Check:
+    manifest = run.manifest
+    reasons = []
+    if manifest.end is not RunEnd.COMPLETED:
+        why = manifest.end_reason or "the conductor ended before the run did"
+        sentence = f"the run ended {manifest.end}: {why}"
+        reasons.append(Reason(code=f"run.{manifest.end}", sentence=sentence, evidence=(_manifest(run),)))
+    for child in manifest.children:
+        if child.exit_code != 0:
+            ended = "had to be killed" if child.exit_code is None else f"ended with code {child.exit_code}"
+            note = f" ({child.note})" if child.note else ""
+            reasons.append(
+                Reason(
+                    code="run.child_failed",
+                    sentence=f"{child.name} {ended}{note}",
+                    evidence=(Evidence(file=f"logs/{child.name}.log"),),
+                )
+            )
+    return _check("run.complete", "The run came to its end", reasons, "every part ran to its end")
+
+
+def _clock_steady(run: Run) -> Check:
+    offsets = [clock.wall_minus_monotonic_s for clock in run.manifest.clocks]
+    moved = max(offsets) - min(offsets) if offsets else 0.0
+    reasons = []
+    if moved > CLOCK_JUMP_S:
+        sentence = f"the wall clock jumped by {moved:.3f} s during the run: times before and after do not fit together"
+        reasons.append(Reason(code="clock.jumped", sentence=sentence, evidence=(_manifest(run),)))
+    summary = f"wall and monotonic clock moved {moved * 1000:.1f} ms apart"
+    every = (Source.SAMPLES, Source.BLOCKS, Source.PROBES, Source.TRANSACTIONS)
+    return _check("clock.steady", "The clock was steady", reasons, summary, taints=every)
+
+
+def _watch_without_gap(run: Run) -> Check:
+    """Every endpoint was looked at from the baseline to the end of the load, without a gap."""
+    start, end = _watched_span(run)
+    reasons: list[Reason] = []
+    if end <= start:
+        sentence = "no phase was run, so nothing was watched"
+        reasons.append(Reason(code="watch.nothing", sentence=sentence, evidence=(_manifest(run),)))
+    limit_s = max(GAP_AT_LEAST_S, GAP_PERIODS * run.manifest.probe_period_s)
+    health = run.probes[run.probes["probe"] == "health"]
+    target = run.manifest.target
+    for endpoint in (*target.node_names, *target.provider_names):
+        rows = health[(health["endpoint"] == endpoint) & (health["at_s"] >= start) & (health["at_s"] < end)]
+        reasons += _gaps(run, endpoint, rows.sort_values("at_s"), start, end, limit_s)
+    summary = f"every endpoint was looked at at least every {limit_s:.1f} s"
+    return _check(
+        "watch.gapless", "The watch had no gap", reasons[:_SHOWN], summary, taints=(Source.PROBES, Source.BLOCKS)
+    )
+
+
+def _watched_span(run: Run) -> tuple[float, float]:
+    """Return from the baseline's start to the load's end; empty when there was no load."""
+    first, load = run.manifest.phase("baseline"), run.manifest.phase("load")
+    if first is None or load is None or load.end_at_s is None:
+        return (0.0, 0.0)
+    return (first.start_at_s, load.end_at_s)
+
+
+def _gaps(run: Run, endpoint: str, rows: pd.DataFrame, start: float, end: float, limit_s: float) -> list[Reason]:
+    times = [start, *rows["at_s"].to_list(), end]
+    numbers = rows["row"].to_list()
+    found = []
+    for place, (before, after) in enumerate(pairwise(times)):
+        if after - before > limit_s:
+            row = int(numbers[place - 1]) if 0 < place <= len(numbers) else None
+            sentence = f"{endpoint} was not looked at for {after - before:.1f} s; expected at most {limit_s:.1f} s"
+            evidence = (Evidence(file=run.file_of(PROBES), row=row),)
+            found.append(Reason(code="watch.gap", sentence=sentence, evidence=evidence))
+    return found[:1]
+
+
+def _load_offered(run: Run) -> Check:
+    """Every load that the plan asked for was offered to at least 99 %."""
+    load = run.manifest.phase("load")
+    reasons, parts = [], []
+    for expected in run.manifest.loads:
+        if load is None or load.end_at_s is None:
+            sentence = f"the load {expected.scenario} never began"
+            reasons.append(Reason(code="load.not_started", sentence=sentence, evidence=(_manifest(run),)))
+            continue
+        intended = expected.rate_per_s * (load.end_at_s - load.start_at_s)
+        offered, kept_back = _offered(run, expected)
+        parts.append(f"{expected.scenario} {offered} of {intended:.0f}")
+        if _is_scheduled(expected) and offered < OFFERED_AT_LEAST * intended:
+            held = f", {kept_back} were not sent for want of a free account or endpoint" if kept_back else ""
+            sentence = (
+                f"{expected.scenario} offered {offered} operations of {intended:.0f}{held};"
+                f" expected at least {OFFERED_AT_LEAST:.0%}"
+            )
+            code = "load.nothing_offered" if offered == 0 else "load.under_offered"
+            reasons.append(Reason(code=code, sentence=sentence, evidence=(Evidence(file=SAMPLES.path),)))
+        silent = [op.name for op in expected.operations if not (run.samples["operation"] == op.name).any()]
+        if silent:
+            sentence = f"{expected.scenario} has no sample of {', '.join(silent)}"
+            evidence = (Evidence(file=SAMPLES.path),)
+            reasons.append(Reason(code="load.operation_missing", sentence=sentence, evidence=evidence))
+    summary = "; ".join(parts) or "the plan has no load"
+    return _check("load.offered", "The load was really offered", reasons, summary, taints=(Source.LOAD,))
+
+
+def _is_scheduled(expected: ExpectedLoad) -> bool:
+    return any(operation.rate_per_s is not None for operation in expected.operations)
+
+
+def _offered(run: Run, expected: ExpectedLoad) -> tuple[int, int]:
+    """Return (operations begun, operations that the generator could not begin) of a load's scheduled operations."""
+    scheduled = [operation.name for operation in expected.operations if operation.rate_per_s is not None]
+    rows = run.samples[run.samples["operation"].isin(scheduled)]
+    kept_back = int((rows["error_kind"] == ErrorKind.NOT_SENT.value).sum())
+    return len(rows) - kept_back, kept_back
+
+
+def _counts_equal(run: Run) -> Check:
+    """Our samples are exactly what Locust counted, operation by operation."""
+    counts = run.locust_counts
+    if not run.manifest.loads:
+        return _check("load.counts", "Samples equal Locust's counts", [], "the plan has no load", applies=False)
+    if counts is None:
+        sentence = "Locust left no statistics to compare the samples with"
+        reasons = [Reason(code="load.no_statistics", sentence=sentence, evidence=(Evidence(file="logs/locust.json"),))]
+        return _check("load.counts", "Samples equal Locust's counts", reasons, "", taints=(Source.SAMPLES,))
+    samples = run.samples
+    rows = samples.groupby("operation").size()
+    harmless = [kind.value for kind in NO_FAILURE_KINDS]
+    bad = samples[(samples["outcome"] != "ok") & ~samples["error_kind"].isin(harmless)].groupby("operation").size()
+    reasons = []
+    for name in sorted({*counts, *rows.index}):
+        mine = (int(rows.get(name, 0)), int(bad.get(name, 0)))
+        theirs = (counts[name].requests, counts[name].failures) if name in counts else (0, 0)
+        if mine != theirs:
+            sentence = (
+                f"{name}: {mine[0]} samples with {mine[1]} failures;"
+                f" Locust counted {theirs[0]} requests with {theirs[1]} failures"
+            )
+            evidence = (Evidence(file=SAMPLES.path), Evidence(file="logs/locust.json"))
+            reasons.append(Reason(code="load.counts_differ", sentence=sentence, evidence=evidence))
+    summary = f"{len(samples)} samples of {len(rows)} operations, as Locust counted them"
+    return _check("load.counts", "Samples equal Locust's counts", reasons, summary, taints=(Source.SAMPLES,))
+
+
+def _faults_proved(run: Run, faults: tuple[FaultStory, ...]) -> Check:
+    """Every fault that the plan asked for was applied, seen to take effect, undone, and seen to be gone.
+
+    A recovery that never came is no matter of this check: the recovery budget fails by it.
+    """
+    reasons: list[Reason] = []
+    for expected in run.manifest.faults:
+        mine = [fault for fault in faults if set(fault.targets) == set(expected.targets)]
+        if not any(fault.applied_at_s is not None for fault in mine):
+            why = "; ".join(problem for fault in mine for problem in fault.problems) or "nothing in the fault journal"
+            reasons.append(_fault_reason(run, "fault.not_applied", f"{expected.experiment} was not applied: {why}"))
+    for fault in faults:
+        what = f"{fault.fault} on {', '.join(fault.targets)}"
+        if fault.applied_at_s is None:
+            continue
+        if fault.effect_at_s is None:
+            reasons.append(_fault_reason(run, "fault.no_effect", f"{what} was applied and its effect was never seen"))
+        if fault.healed_at_s is None:
+            reasons.append(_fault_reason(run, "fault.not_undone", f"{what} was applied and never undone"))
+        if fault.effect_at_s and fault.healed_at_s and fault.healed_at_s < fault.effect_at_s:
+            reasons.append(_fault_reason(run, "fault.undone_early", f"{what} was undone before its effect was seen"))
+    summary = "; ".join(fault.effect for fault in faults if fault.effect) or "the plan has no fault"
+    return _check("faults.proved", "Every fault took effect and was undone", reasons, summary, taints=(Source.FAULTS,))
+
+
+def _fault_reason(run: Run, code: str, sentence: str) -> Reason:
+    return Reason(code=code, sentence=sentence, evidence=(Evidence(file=run.layout.fault_journal.name),))
+
+
+def _manifest(run: Run) -> Evidence:
+    return Evidence(file=run.layout.manifest.name)
