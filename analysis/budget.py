@@ -190,8 +190,8 @@ def undecidable(budget: Budget, *reasons: Reason) -> BudgetResult:
 
 
 def used_share(budget: Budget, value: float) -> float | None:
-    """Return value / limit; limit / value for a minimum; for a ratio near 1, the used share of its error budget."""
-    if budget.statistic == "ratio" and budget.direction is Direction.AT_LEAST and 0 < budget.limit < 1:
+    """Return value / limit; limit / value for a minimum; for an availability, the used share of its error budget."""
+    if budget.unit == "" and budget.direction is Direction.AT_LEAST and 0 < budget.limit < 1:
         return (1 - value) / (1 - budget.limit)
     if budget.direction is Direction.BELOW:
         return value / budget.limit if budget.limit > 0 else None
@@ -207,10 +207,11 @@ def _status(used: float | None) -> str:
 def _sentence(budget: Budget, estimate: Estimate) -> str:
     side = "below" if budget.direction is Direction.BELOW else "at least"
     interval = f"{show(estimate.low)} to {show(estimate.high)}"
+    unit = f" {budget.unit}" if budget.unit else ""
     return (
-        f"{budget.title} is {show(estimate.value)} {budget.unit} ({interval}, n = {estimate.count});"
-        f" expected {side} {show(budget.limit)} {budget.unit}"
-    ).replace("  ", " ")
+        f"{budget.title} is {show(estimate.value)}{unit} ({interval}, n = {estimate.count});"
+        f" expected {side} {show(budget.limit)}{unit}"
+    )
 
 
 def show(value: float) -> str:

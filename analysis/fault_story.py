@@ -56,6 +56,13 @@ class FaultStory:
         """Applied, its effect seen, undone, and its healing seen."""
         return None not in (self.applied_at_s, self.effect_at_s, self.healed_at_s, self.heal_seen_at_s)
 
+    @property
+    def held_s(self) -> float | None:
+        """Time from applied to undone; infinite when it was never undone."""
+        if self.applied_at_s is None:
+            return None
+        return math.inf if self.healed_at_s is None else self.healed_at_s - self.applied_at_s
+
     def disturbed(self, run_end_s: float) -> tuple[float, float]:
         """Return [applied, recovered): when the target was not in its normal state because of this fault.
 

@@ -33,6 +33,7 @@ GAP_PERIODS = 5
 GAP_AT_LEAST_S = 2.5
 """A watch has a gap when two looks are further apart than this, or five periods: a look may take a second by itself."""
 CLOCK_JUMP_S = 0.1
+_SURELY_SEEN = 10
 _SHOWN = 5
 
 _TABLE_SOURCES = {
@@ -182,7 +183,7 @@ def _load_offered(run: Run) -> Check:
             )
             code = "load.nothing_offered" if offered == 0 else "load.under_offered"
             reasons.append(Reason(code=code, sentence=sentence, evidence=(Evidence(file=SAMPLES.path),)))
-        silent = [op.name for op in expected.operations if not (run.samples["operation"] == op.name).any()]
+        silent = _missing_operations(run, expected, load.end_at_s - load.start_at_s)
         if silent:
             sentence = f"{expected.scenario} has no sample of {', '.join(silent)}"
             evidence = (Evidence(file=SAMPLES.path),)
@@ -192,12 +193,26 @@ def _load_offered(run: Run) -> Check:
 
 
 def _is_scheduled(expected: ExpectedLoad) -> bool:
-    return any(operation.rate_per_s is not None for operation in expected.operations)
+    return any(operation.scheduled for operation in expected.operations)
+
+
+def _missing_operations(run: Run, expected: ExpectedLoad, seconds: float) -> list[str]:
+    """Return the operations of which there is no sample though there must be some.
+
+    One that is drawn at random may be absent from a short run by chance; from ten expected ones on it may not.
+    """
+    found = set(run.samples["operation"])
+    return [
+        operation.name
+        for operation in expected.operations
+        if operation.name not in found
+        and (operation.rate_per_s is None or operation.rate_per_s * seconds >= _SURELY_SEEN)
+    ]
 
 
 def _offered(run: Run, expected: ExpectedLoad) -> tuple[int, int]:
     """Return (operations begun, operations that the generator could not begin) of a load's scheduled operations."""
-    scheduled = [operation.name for operation in expected.operations if operation.rate_per_s is not None]
+    scheduled = [operation.name for operation in expected.operations if operation.scheduled]
     rows = run.samples[run.samples["operation"].isin(scheduled)]
     kept_back = int((rows["error_kind"] == ErrorKind.NOT_SENT.value).sum())
     return len(rows) - kept_back, kept_back

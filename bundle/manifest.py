@@ -51,7 +51,9 @@ class ExpectedOperation:
     name: str
     protocol: str
     rate_per_s: float | None = None
-    """Offered rate; null where the rate follows from other operations (confirmations, messages)."""
+    """Expected rate; null where it follows from the target (events)."""
+    scheduled: bool = False
+    """Whether it begins on the schedule, rather than following from an operation that did."""
 
 
 @document

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 
 from locust.argument_parser import LocustArgumentParser
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScenarioLoad:
-    """How many users of a scenario, and how often each of them acts."""
-
-    users: int
-    rate_per_user_per_s: float
+from loadtests.load_text import ScenarioLoad, parse_loads
 
 
 def add_options(parser: LocustArgumentParser) -> None:
@@ -38,7 +31,7 @@ def add_options(parser: LocustArgumentParser) -> None:
     group.add_argument(
         "--loads",
         env_var="GAMEDAY_LOADS",
-        type=parse_loads,
+        type=_loads,
         default={},
         help='Fixed load by scenario, "transfer:55@1,query:20@5": 55 users with 1 operation a second, …',
     )
@@ -56,28 +49,28 @@ def add_options(parser: LocustArgumentParser) -> None:
         default=60.0,
         help="Seconds after which a transaction that no block has counts as not included (default: 60)",
     )
+    group.add_argument(
+        "--start-at",
+        env_var="GAMEDAY_START_AT_S",
+        type=float,
+        default=0.0,
+        help="Unix time at which the load is to begin: Locust gets ready before and waits (default: at once)",
+    )
+    group.add_argument(
+        "--load-time",
+        env_var="GAMEDAY_LOAD_S",
+        type=_positive_number,
+        default=None,
+        help="Seconds for which users act (default: a second less than --run-time, so that none is cut off)",
+    )
     group.add_argument("--seed", env_var="GAMEDAY_SEED", type=int, default=1, help="Seed of all random draws")
 
 
-def parse_loads(text: str) -> dict[str, ScenarioLoad]:
-    """Return the loads in a text like "transfer:55@1,query:20@5" by scenario. Raises ArgumentTypeError."""
-    loads: dict[str, ScenarioLoad] = {}
-    for part in filter(None, text.split(",")):
-        scenario, _, amount = part.partition(":")
-        users, _, rate = amount.partition("@")
-        try:
-            load = ScenarioLoad(users=int(users), rate_per_user_per_s=float(rate))
-        except ValueError:
-            load = ScenarioLoad(users=0, rate_per_user_per_s=0)
-        if not scenario or load.users <= 0 or not 0 < load.rate_per_user_per_s < float("inf"):
-            raise argparse.ArgumentTypeError(f"{part!r} is no load; expected scenario:users@rate")
-        loads[scenario] = load
-    return loads
-
-
-def format_loads(loads: dict[str, ScenarioLoad]) -> str:
-    """Return the text that `parse_loads` reads."""
-    return ",".join(f"{name}:{load.users}@{load.rate_per_user_per_s!r}" for name, load in loads.items())
+def _loads(text: str) -> dict[str, ScenarioLoad]:
+    try:
+        return parse_loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive_number(text: str) -> float:

@@ -11,10 +11,11 @@ import os
 import random
 import time
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
+import gevent
 from gevent.lock import RLock
 from locust import events
 from locust.env import Environment
@@ -27,8 +28,9 @@ from loadtests.kit.endpoints import EndpointPool
 from loadtests.kit.follower import BlockFollower
 from loadtests.kit.grpc_pool import GrpcEndpoint, GrpcPool
 from loadtests.kit.http import HttpEndpoint, HttpPool
-from loadtests.kit.options import ScenarioLoad, add_options
+from loadtests.kit.options import add_options
 from loadtests.kit.recorder import Recorder
+from loadtests.load_text import ScenarioLoad
 from target.errors import TargetError
 from target.keys import AccountKey
 from target.probe import supports_unordered
@@ -62,18 +64,23 @@ def shared_part(make: Callable[[Session], T]) -> property:
 class Session:
     """Everything that users of one process share."""
 
-    def __init__(self, environment: Environment, target: Target, recorder: Recorder | None) -> None:
+    def __init__(
+        self, environment: Environment, target: Target, recorder: Recorder | None, note: Callable[[str], None]
+    ) -> None:
         options = environment.parsed_options
         assert options is not None
         self.environment = environment
         self.target = target
         self.recorder = recorder
+        self.note = note
+        """Writes one line about the load's own progress into the bundle."""
         self.seed: int = options.seed
         self.default_rate_per_s: float = options.rate_per_user
         self.loads: dict[str, ScenarioLoad] = options.loads
         self._tx_order: str = options.tx_order
         self._confirm_limit_s: float = options.confirm_limit
-        self._run_time_s: float | None = options.run_time
+        self.start_at_s: float = options.start_at
+        self._load_time_s = _load_time(options.load_time, options.run_time)
         self._user_count = 0
         self.parts: dict[str, Any] = {}
         self.parts_lock = RLock()
@@ -159,8 +166,8 @@ class Session:
 
     def begin(self) -> None:
         """Take note that the test starts now."""
-        if self._run_time_s is not None:
-            self.ends_at_s = time.time() + max(self._run_time_s - END_MARGIN_S, self._run_time_s / 2)
+        self.note("started")
+        self.ends_at_s = time.time() + self._load_time_s
 
     def drain(self) -> None:
         """Wait for the blocks of transactions on their way. Users have stopped by now."""
@@ -202,20 +209,21 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
         print(error, flush=True)
         raise SystemExit(2) from None
     recorder = None
+    note: Callable[[str], None] = _note_nothing
     if options.bundle:
         worker = f"worker-{runner.worker_index}" if isinstance(runner, WorkerRunner) else "local"
         layout = BundleLayout(root=Path(options.bundle))
         recorder = Recorder(layout, worker)
+        note = partial(_note, layout, worker)
         environment.events.request.add_listener(recorder.on_request)
-        environment.events.spawning_complete.add_listener(lambda **_: _note(layout, worker, "spawned"))
-    session = Session(environment, target, recorder)
+    session = Session(environment, target, recorder, note)
     _sessions[id(environment)] = session
     _fix_user_counts(environment, session)
     for user_class in environment.user_classes:
         if hasattr(user_class, "prepare"):
             user_class.prepare(session)
-    if recorder:
-        _note(layout, worker, "ready", wall_minus_monotonic_s=time.time() - time.monotonic())
+    note("ready")
+    gevent.sleep(max(0.0, session.start_at_s - time.time()))
     environment.events.test_start.add_listener(lambda **_: session.begin())
     environment.events.test_stop.add_listener(lambda **_: session.drain())
     environment.events.quit.add_listener(lambda **_: session.close())
@@ -231,8 +239,20 @@ def _fix_user_counts(environment: Environment, session: Session) -> None:
     environment.user_classes[:] = chosen
 
 
-def _note(layout: BundleLayout, worker: str, event: str, **more: float) -> None:
-    """Append one line to the load's own log: when it was ready, and when all users were there."""
-    line = {"worker": worker, "event": event, "at_s": time.time(), "pid": os.getpid(), **more}
+def _load_time(load_time_s: float | None, run_time_s: float | None) -> float:
+    """Return how long users act: as asked, else a little less than Locust runs, else without end."""
+    if load_time_s is not None:
+        return load_time_s
+    return math.inf if run_time_s is None else max(run_time_s - END_MARGIN_S, run_time_s / 2)
+
+
+def _note_nothing(event: str) -> None:
+    """Without a bundle there is nowhere to write to."""
+
+
+def _note(layout: BundleLayout, worker: str, event: str) -> None:
+    """Append one line to the load's own log, with this process's clock offset."""
+    now, steady = time.time(), time.monotonic()
+    line = {"worker": worker, "event": event, "at_s": now, "pid": os.getpid(), "wall_minus_monotonic_s": now - steady}
     with (layout.logs / "load.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, sort_keys=True) + "\n")

@@ -1,0 +1,105 @@
+"""One gameday from plan to report: find or start the target, clear it, conduct, judge, tell."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.judge import Judgement, judge
+from analysis.run import Run
+from bundle import BundleLayout, create_bundle
+from devnet.lifecycle import bring_up
+from devnet.network import NetworkSpec
+from gamedays.conductor import Conductor
+from gamedays.interruption import Interruption
+from gamedays.plan import Plan
+from gamedays.preflight import clear, unreachable_record
+from gamedays.progress import Progress
+from reports.write import write_reports
+from target.errors import TargetError
+from target.target import Target, load_target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a gameday runs on."""
+
+    target: Target
+    target_file: Path
+    process_logs: Path | None
+    """Folder with the logs of the target's processes, where they are on this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says besides the plan."""
+
+    runs: Path
+    target_file: Path | None = None
+    """Overrides the plan's own target."""
+    allow_production: bool = False
+
+
+def run_gameday(plan: Plan, options: Options, progress: Progress) -> tuple[BundleLayout, Judgement]:
+    """Return the bundle and the judgement of a run of the plan.
+
+    Raises Forbidden when the target refuses the plan as unsafe (nothing is broken then), Interrupted when a signal
+    came before anything began, DevnetError, DocumentError.
+    """
+    interruption = Interruption(progress.step)
+    with interruption.listening():
+        with stand_on(plan, options, progress) as ground:
+            interruption.careful()
+            layout = _conduct(plan, ground, options, progress, interruption)
+        run, judgement = judge(layout.root)
+        publish(run, judgement, progress)
+    return layout, judgement
+
+
+def publish(run: Run, judgement: Judgement, progress: Progress) -> None:
+    """Write the verdict and the reports into the bundle."""
+    progress.step("report")
+    write_reports(run, judgement)
+
+
+def _conduct(
+    plan: Plan, ground: Ground, options: Options, progress: Progress, interruption: Interruption
+) -> BundleLayout:
+    progress.step(f"preflight of {ground.target.name}")
+    failure = ""
+    try:
+        record = clear(plan, ground.target, allow_production=options.allow_production)
+    except TargetError as error:
+        failure, record = f"the target cannot be used: {error}", unreachable_record(ground.target)
+    layout = create_bundle(options.runs, plan.file.name)
+    progress.step(f"bundle {layout.root}")
+    conductor = Conductor(plan, ground.target, ground.target_file, layout, progress, ground.process_logs)
+    if failure:
+        conductor.record_failure(record, failure)
+    else:
+        conductor.conduct(record, interruption)
+    return layout
+
+
+@contextmanager
+def stand_on(plan: Plan, options: Options, progress: Progress) -> Iterator[Ground]:
+    """Give the target of the plan: the one named on the command line, the plan's, or a devnet for the run's length."""
+    named = options.target_file or _relative_to(plan.path, plan.file.target_file)
+    if named is not None:
+        yield Ground(target=load_target(named), target_file=named, process_logs=None)
+        return
+    spec = plan.file.devnet or NetworkSpec()
+    running = bring_up(f"run-{plan.file.name}-{secrets.token_hex(3)}", spec, progress.step, owned=True)
+    try:
+        network = running.network
+        target = load_target(network.target_file)
+        yield Ground(target=target, target_file=network.target_file, process_logs=network.logs)
+    finally:
+        running.close()
+
+
+def _relative_to(plan: Path, target_file: str | None) -> Path | None:
+    return None if target_file is None else plan.parent / target_file

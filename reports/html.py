@@ -1,0 +1,70 @@
+"""The report as one HTML file: no network, no script, light and dark, fit for print."""
+
+from __future__ import annotations
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from analysis.budget import Severity
+from analysis.judge import Judgement
+from analysis.run import Run
+from analysis.summary import summarise
+from analysis.timeline import draw_timeline
+from analysis.verdict import Verdict
+from bundle import Manifest
+from reports import wording
+from reports.plot import timeline_svg
+
+_environment = Environment(
+    loader=PackageLoader("reports", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters |= {
+    "number": wording.number,
+    "amount": wording.amount,
+    "share": wording.share,
+    "limit": wording.limit,
+    "measured": wording.measured,
+    "interval": wording.interval,
+    "moment": wording.moment,
+    "duration": wording.duration,
+    "bar": wording.bar_percent,
+}
+
+
+def html_report(run: Run, judgement: Judgement) -> str:
+    """Return the report as HTML."""
+    timeline = draw_timeline(run, judgement.faults)
+    return _environment.get_template("report.html").render(
+        judgement=judgement,
+        manifest=run.manifest,
+        summary=summarise(run),
+        timeline_svg=timeline_svg(timeline, salt=judgement.run_id) if timeline else "",
+        surroundings=_surroundings(run.manifest),
+        reasons=judgement.reasons(),
+        css_class={Verdict.PASS: "pass", Verdict.INCONCLUSIVE: "unknown", Verdict.FAIL: "fail"},
+        warn=Severity.WARN,
+    )
+
+
+def _surroundings(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return what the run was made with and on, as rows."""
+    target = manifest.target
+    total = sum(target.voting_power.values())
+    power = ", ".join(f"{name} {value}" for name, value in sorted(target.voting_power.items()))
+    rows = [
+        ("target", f"{target.name} ({target.environment})"),
+        ("chain", f"{target.chain_id}, application {target.app_version or 'unknown'}"),
+        ("genesis", target.genesis_hash or "not given out"),
+        ("voting power", f"{power} (total {total})" if power else "unknown"),
+        ("load", "; ".join(f"{x.scenario}: {x.users} users, {x.rate_per_s:g}/s" for x in manifest.loads)),
+        ("seed", str(manifest.seed)),
+        ("versions", ", ".join(f"{name} {version}" for name, version in sorted(manifest.versions.items()))),
+        ("host", ", ".join(f"{name} {value}" for name, value in sorted(manifest.host.items()))),
+        ("revision", manifest.git_revision or "unknown"),
+    ]
+    if manifest.end_reason:
+        rows.insert(0, ("end", f"{manifest.end}: {manifest.end_reason}"))
+    return rows

@@ -1,0 +1,75 @@
+"""The verdict as Markdown for a pull request or a step summary."""
+
+from __future__ import annotations
+
+from analysis.budget import Severity
+from analysis.judge import Judgement
+from analysis.run import Run
+from analysis.verdict import Verdict
+from reports.wording import duration, interval, limit, measured, moment, share
+
+SIGNS = {Verdict.PASS: "✅", Verdict.INCONCLUSIVE: "❔", Verdict.FAIL: "❌"}
+
+
+def markdown_report(run: Run, judgement: Judgement) -> str:
+    """Return the report as Markdown."""
+    manifest = run.manifest
+    lines = [
+        f"## {SIGNS[judgement.verdict]} {judgement.verdict.value}: {_escape(judgement.plan_title)}",
+        "",
+        _escape(judgement.headline),
+        "",
+        f"`{judgement.run_id}` · {moment(manifest.started_at_s)} · target `{manifest.target.name}`"
+        f" ({manifest.target.environment}, `{manifest.target.chain_id}`)",
+        "",
+        *_reasons(judgement),
+        *_budgets(judgement),
+        *_faults(judgement),
+        *_checks(judgement),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _reasons(judgement: Judgement) -> list[str]:
+    lines = []
+    for what, verdict, reason in judgement.reasons():
+        where = f" – {', '.join(f'`{item}`' for item in reason.evidence[:3])}" if reason.evidence else ""
+        lines.append(f"- {SIGNS[verdict]} **{_escape(what)}**: {_escape(reason.sentence)} (`{reason.code}`){where}")
+    return ["### Why", "", *lines, ""] if lines else []
+
+
+def _budgets(judgement: Judgement) -> list[str]:
+    lines = ["### Budgets", "", "| | budget | measured | 95 % interval | limit | used |", "|---|---|---|---|---|---|"]
+    for result in judgement.budgets:
+        budget = result.budget
+        sign = SIGNS[result.verdict] if budget.severity is Severity.GATE else f"({SIGNS[result.verdict]})"
+        cells = (measured(result), interval(result.estimate, budget.unit), limit(budget), share(result.used_ratio))
+        lines.append(f"| {sign} | {budget.id} {_escape(budget.title)} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _faults(judgement: Judgement) -> list[str]:
+    if not judgement.faults:
+        return []
+    lines = ["### Faults", "", "| fault | targets | effect | target recovered | next block |", "|---|---|---|---|---|"]
+    for fault in judgement.faults:
+        target = duration(fault.target_recovery.value_s if fault.target_recovery else None)
+        chain = duration(fault.chain_recovery.value_s if fault.chain_recovery else None)
+        effect = _escape(fault.effect or "not seen")
+        lines.append(f"| {fault.fault} | {', '.join(fault.targets)} | {effect} | {target} | {chain} |")
+    return [*lines, ""]
+
+
+def _checks(judgement: Judgement) -> list[str]:
+    lines = ["### Checks", ""]
+    for check in judgement.checks:
+        sign = SIGNS[check.verdict] if check.applies else "–"
+        lines.append(f"- {sign} {_escape(check.title)}: {_escape(check.summary)}")
+    return lines
+
+
+def _escape(text: str) -> str:
+    """Return text that stays text in a Markdown table."""
+    for char in "\\`*_[]<>|":
+        text = text.replace(char, "\\" + char)
+    return " ".join(text.split())

@@ -1,0 +1,51 @@
+"""The verdict as a table for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analysis.budget import Severity
+from analysis.judge import Judgement
+from reports.wording import interval, limit, measured, share
+
+_REASONS_SHOWN = 12
+
+
+def verdict_table(judgement: Judgement) -> str:
+    """Return the verdict, budgets, checks and reasons as plain text."""
+    rows = [("budget", "", "measured", "95 % interval", "limit", "used", "verdict")]
+    for result in judgement.budgets:
+        budget = result.budget
+        word = result.verdict.value if budget.severity is Severity.GATE else f"({result.verdict.value})"
+        rows.append(
+            (
+                budget.id,
+                budget.title,
+                measured(result),
+                interval(result.estimate, budget.unit),
+                limit(budget),
+                share(result.used_ratio),
+                word,
+            )
+        )
+    lines = [_aligned(rows), ""]
+    for check in judgement.checks:
+        word = check.verdict.value if check.applies else "n/a"
+        lines.append(f"{word:<13} {check.title}: {check.summary}")
+    reasons = judgement.reasons()
+    if reasons:
+        lines += ["", "Why:"]
+        for what, verdict, reason in reasons[:_REASONS_SHOWN]:
+            where = f" [{', '.join(str(item) for item in reason.evidence[:3])}]" if reason.evidence else ""
+            lines.append(f"  {verdict.value:<13} {what}: {reason.sentence} ({reason.code}){where}")
+        if len(reasons) > _REASONS_SHOWN:
+            lines.append(f"  … and {len(reasons) - _REASONS_SHOWN} more in the report")
+    lines += ["", f"{judgement.verdict.value}: {judgement.headline}"]
+    return "\n".join(lines)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

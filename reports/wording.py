@@ -1,0 +1,88 @@
+"""Numbers and times as people read them. The only place where anything is rounded."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from analysis.budget import Budget, BudgetResult, Direction
+from analysis.estimate import Estimate
+
+
+NARROW_SPACE = "\u202f"
+"""Between groups of three digits: does not break."""
+
+
+def number(value: float) -> str:
+    """Return a number with four significant digits; "∞" for what never ended."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == int(value) and abs(value) < 1e7:
+        return f"{int(value):,}".replace(",", NARROW_SPACE)
+    text = f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}".replace(",", NARROW_SPACE)
+    return text
+
+
+def amount(value: float, unit: str) -> str:
+    """Return a value in its unit, in the form that fits: a second and more in seconds, ratios as percent."""
+    if math.isinf(value):
+        return number(value)
+    if unit == "ms" and abs(value) >= 1000:
+        return f"{number(value / 1000)} s"
+    if unit == "":
+        return percent(value)
+    return f"{number(value)} {unit}".strip()
+
+
+def percent(value: float) -> str:
+    """Return a ratio as percent, with enough digits to tell 99.95 from 99.99, and never 100 for less than all."""
+    if math.isinf(value):
+        return "∞"
+    text = f"{100 * value:.3f}".rstrip("0").rstrip(".")
+    if text == "100" and value < 1:
+        return "> 99.999 %"
+    return f"{text} %"
+
+
+def share(used: float | None) -> str:
+    """Return the used share of a budget."""
+    if used is None:
+        return "–"
+    return "> 999 %" if used > 9.99 else f"{100 * used:.0f} %"
+
+
+def bar_percent(used: float | None) -> int:
+    """Return how full the bar of a used share is drawn: 0 to 100."""
+    if used is None:
+        return 0
+    return round(100 * min(max(used, 0.0), 1.0))
+
+
+def limit(budget: Budget) -> str:
+    sign = "<" if budget.direction is Direction.BELOW else "≥"
+    return f"{sign} {amount(budget.limit, budget.unit)}"
+
+
+def measured(result: BudgetResult) -> str:
+    return "not measured" if result.estimate is None else amount(result.estimate.value, result.budget.unit)
+
+
+def interval(estimate: Estimate | None, unit: str) -> str:
+    if estimate is None:
+        return "–"
+    if estimate.low == estimate.high:
+        return "exact"
+    return f"{amount(estimate.low, unit)} to {amount(estimate.high, unit)}"
+
+
+def moment(at_s: float) -> str:
+    """Return a Unix time as UTC text."""
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    if math.isinf(seconds):
+        return "never"
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
