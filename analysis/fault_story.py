@@ -64,16 +64,17 @@ class FaultStory:
         return math.inf if self.healed_at_s is None else self.healed_at_s - self.applied_at_s
 
     def disturbed(self, run_end_s: float) -> tuple[float, float]:
-        """Return [applied, recovered): when the target was not in its normal state because of this fault.
+        """Return [planned, recovered): when the target was not in its normal state because of this fault.
 
-        To the end of the run where recovery was never seen; empty where nothing was applied.
+        From the last moment at which it was surely not applied yet, to the end of the run where recovery was never
+        seen; empty where nothing was applied.
         """
-        if self.applied_at_s is None:
+        if self.applied_at_s is None or self.planned_at_s is None:
             return (run_end_s, run_end_s)
         if self.healed_at_s is None or self.target_recovery is None or self.chain_recovery is None:
-            return (self.applied_at_s, run_end_s)
+            return (self.planned_at_s, run_end_s)
         took_s = max(self.target_recovery.high_s, self.chain_recovery.high_s)
-        return (self.applied_at_s, min(self.healed_at_s + took_s, run_end_s))
+        return (self.planned_at_s, min(self.healed_at_s + took_s, run_end_s))
 
 
 def tell_faults(run: Run) -> list[FaultStory]:

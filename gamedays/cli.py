@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from analysis.judge import judge as judge_bundle
 from bundle import DocumentError
 from bundle.errors import BundleError
 from devnet.errors import DevnetError
 from experiments.fault import Forbidden
+from gamedays.cli_devnet import devnet, doctor, janitor
 from gamedays.exit_code import ExitCode, of_verdict
-from gamedays.gameday import Options, publish, run_gameday
+from gamedays.gameday import Options, judge_and_report, run_gameday
 from gamedays.interruption import StopRun
-from gamedays.plan import find_plan, load_plan
+from gamedays.plan import EXPERIMENTS, find_plan, load_plan, shipped_plans
 from gamedays.progress import Progress
-from reports.table import verdict_table
+from gamedays.validate import validate as validate_file
+from target.errors import TargetError
+
+if TYPE_CHECKING:
+    from analysis.judge import Judgement
 
 _PATH = click.Path(path_type=Path)
+_FORMATS = ("html", "markdown", "junit", "json")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,7 +43,7 @@ def run(plan: str, target_file: Path | None, runs: Path, allow_production: bool)
     """Run a gameday: PLAN is a file, or the name of a plan that comes with the harness."""
     options = Options(runs=runs, target_file=target_file, allow_production=allow_production)
     layout, judgement = run_gameday(load_plan(find_plan(plan)), options, Progress())
-    click.echo(verdict_table(judgement))
+    _tell(judgement)
     click.echo(f"report: {layout.report_html}")
     sys.exit(of_verdict(judgement.verdict))
 
@@ -48,11 +54,77 @@ def run(plan: str, target_file: Path | None, runs: Path, allow_production: bool)
 @click.option("--write/--no-write", default=True, show_default=True, help="Write verdict and reports into the bundle.")
 def judge(bundle: Path, budgets: Path | None, write: bool) -> None:
     """Judge a BUNDLE again, by its own budgets or by others. The same bundle gives the same bytes."""
-    run, judgement = judge_bundle(bundle, budgets=budgets)
-    if write:
-        publish(run, judgement, Progress())
-    click.echo(verdict_table(judgement))
+    judgement = judge_and_report(bundle, Progress(), budgets=budgets, write=write)
+    _tell(judgement)
     sys.exit(of_verdict(judgement.verdict))
+
+
+@cli.command()
+@click.argument("bundle", type=_PATH)
+@click.option("--format", "form", type=click.Choice(_FORMATS), default="html", show_default=True)
+@click.option("--output", type=_PATH, help="File to write to (default: standard output).")
+def report(bundle: Path, form: str, output: Path | None) -> None:
+    """Render the report of a BUNDLE in one format."""
+    from analysis.judge import judge as judge_bundle
+    from reports.write import render
+
+    found, judgement = judge_bundle(bundle)
+    text = render(found, judgement, form)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+@cli.command()
+@click.argument("files", type=_PATH, nargs=-1, required=True)
+def validate(files: tuple[Path, ...]) -> None:
+    """Check FILES: plans, Target files, budgets, experiments, bundles. Every problem of every file is told."""
+    bad = False
+    for path in files:
+        try:
+            click.echo(f"{path}: {validate_file(path)}")
+        except (DocumentError, BundleError) as error:
+            bad = True
+            click.echo(str(error), err=True)
+    sys.exit(ExitCode.USAGE if bad else ExitCode.PASS)
+
+
+@cli.command("list")
+def list_all() -> None:
+    """List the plans, scenarios, experiments and budgets that come with the harness."""
+    from analysis.budget import read_rulebook
+    from loadtests.catalogue import scenarios
+
+    click.echo("plans")
+    for path in shipped_plans():
+        click.echo(f"  {path.stem:<22} {load_plan(path).file.title}")
+    click.echo("scenarios")
+    for scenario in scenarios().values():
+        click.echo(f"  {scenario.name:<22} {scenario.title}")
+    click.echo("experiments")
+    for path in sorted(EXPERIMENTS.glob("*.yaml")):
+        click.echo(f"  {path.stem:<22} {_title(path)}")
+    click.echo("budgets")
+    for budget in read_rulebook().values():
+        click.echo(f"  {budget.id:<22} {budget.title} ({budget.indicator}, {budget.statistic})")
+
+
+cli.add_command(devnet)
+cli.add_command(doctor)
+cli.add_command(janitor)
+
+
+def _title(experiment: Path) -> str:
+    """Return the title in an experiment; every experiment of ours has it on a line of its own."""
+    lines = experiment.read_text(encoding="utf-8").splitlines()
+    return next((line.removeprefix("title: ") for line in lines if line.startswith("title: ")), "")
+
+
+def _tell(judgement: Judgement) -> None:
+    from reports.table import verdict_table  # pandas comes with it, which `gameday --help` should not wait for
+
+    click.echo(verdict_table(judgement))
 
 
 def main() -> None:
@@ -64,13 +136,15 @@ def main() -> None:
         sys.exit(ExitCode.USAGE)
     except click.Abort:
         sys.exit(ExitCode.INCONCLUSIVE)
-    except (DocumentError, BundleError) as error:
+    except BundleError as error:
         _fail(str(error), ExitCode.USAGE)
     except Forbidden as error:
         _fail(str(error), ExitCode.REFUSED)
     except StopRun as error:
         _fail(f"{error}: nothing was begun", ExitCode.INCONCLUSIVE)
-    except DevnetError as error:
+    except TargetError as error:
+        _fail(str(error), ExitCode.INCONCLUSIVE)
+    except (DevnetError, OSError) as error:
         _fail(str(error), ExitCode.HARNESS_ERROR)
 
 

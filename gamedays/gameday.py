@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from analysis.judge import Judgement, judge
-from analysis.run import Run
 from bundle import BundleLayout, create_bundle
 from devnet.lifecycle import bring_up
 from devnet.network import NetworkSpec
@@ -18,9 +19,11 @@ from gamedays.interruption import Interruption
 from gamedays.plan import Plan
 from gamedays.preflight import clear, unreachable_record
 from gamedays.progress import Progress
-from reports.write import write_reports
 from target.errors import TargetError
 from target.target import Target, load_target
+
+if TYPE_CHECKING:
+    from analysis.judge import Judgement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +57,27 @@ def run_gameday(plan: Plan, options: Options, progress: Progress) -> tuple[Bundl
         with stand_on(plan, options, progress) as ground:
             interruption.careful()
             layout = _conduct(plan, ground, options, progress, interruption)
-        run, judgement = judge(layout.root)
-        publish(run, judgement, progress)
+        judgement = judge_and_report(layout.root, progress)
     return layout, judgement
 
 
-def publish(run: Run, judgement: Judgement, progress: Progress) -> None:
-    """Write the verdict and the reports into the bundle."""
-    progress.step("report")
-    write_reports(run, judgement)
+def judge_and_report(bundle: Path, progress: Progress, *, budgets: Path | None = None, write: bool = True) -> Judgement:
+    """Return the judgement of a bundle; write it and the reports into the bundle unless told not to."""
+    # Not at the top: data frames and plots take a second to import, which a run spends beside its load.
+    from analysis.judge import judge
+    from reports.write import write_reports
+
+    progress.step("judging")
+    run, judgement = judge(bundle, budgets=budgets)
+    if write:
+        progress.step("report")
+        write_reports(run, judgement)
+    return judgement
+
+
+def _import_beside_the_load() -> None:
+    """Import what comes after the run while the run waits for itself."""
+    threading.Thread(target=importlib.import_module, args=("reports.write",), daemon=True).start()
 
 
 def _conduct(
@@ -80,6 +95,7 @@ def _conduct(
     if failure:
         conductor.record_failure(record, failure)
     else:
+        _import_beside_the_load()
         conductor.conduct(record, interruption)
     return layout
 

@@ -37,10 +37,11 @@ class LedgerWatch:
         self._clients = {node.name: RpcClient(node.rpc_url, timeout_s=_ASK_LIMIT_S) for node in target.nodes}
         self._transactions, self._supply, self._balances = transactions, supply, balance_table
         self._height = 0
-        accounts = target.accounts.derive(MAX_ACCOUNTS) if target.accounts else []
-        self._addresses = [account.address for account in accounts]
+        self._addresses: list[str] = []
 
     def run(self, stop: threading.Event) -> None:
+        accounts = self._target.accounts.derive(MAX_ACCOUNTS) if self._target.accounts else []
+        self._addresses = [account.address for account in accounts]
         if not self._open(stop):
             return
         for _ in ticks(stop, _PERIOD_S):

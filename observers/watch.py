@@ -13,7 +13,7 @@ from observers.resources import ResourceWatch
 from target.control import connect_control
 from target.target import Target
 
-FLUSH_PERIOD_S = 0.5
+FLUSH_PERIOD_S = 0.25
 _JOIN_LIMIT_S = FINISH_LIMIT_S + 5.0
 
 

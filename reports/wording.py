@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from analysis.budget import Budget, BudgetResult, Direction
 from analysis.estimate import Estimate
 
-
 NARROW_SPACE = "\u202f"
 """Between groups of three digits: does not break."""
 

@@ -9,6 +9,12 @@ from reports.junit import junit_report
 from reports.markdown import markdown_report
 
 
+def render(run: Run, judgement: Judgement, form: str) -> str:
+    """Return the report in one form: html, markdown, junit or json. Raises KeyError for another."""
+    forms = {"html": html_report, "markdown": markdown_report, "junit": junit_report}
+    return verdict_text(judgement) if form == "json" else forms[form](run, judgement)
+
+
 def write_reports(run: Run, judgement: Judgement) -> None:
     """Write `verdict.json`, `report.html`, `report.md` and `junit.xml` into the bundle."""
     layout = run.layout

@@ -103,7 +103,7 @@ def genesis_hash(rpc: RpcClient) -> str | None:
     digest = hashlib.sha256()
     try:
         for chunk in range(_MAX_GENESIS_CHUNKS):
-            result = rpc.call("genesis_chunked", chunk=chunk)
+            result = rpc.call("genesis_chunked", chunk=str(chunk))
             digest.update(base64.b64decode(result["data"]))
             if chunk + 1 >= int(result["total"]):
                 return digest.hexdigest()
