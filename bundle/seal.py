@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +21,7 @@ from bundle.manifest import FileDigest, Manifest, SealRecord, manifest_text, wri
 from bundle.tables_io import SEALED_SUFFIX, STREAM_SUFFIX, next_batch
 
 _CHUNK_BYTES = 1 << 20
+_ROW_GROUP = 100_000
 
 
 class DamageKind(StrEnum):
@@ -103,13 +105,27 @@ def _to_parquet(stream_path: Path) -> None:
     try:
         with stream_path.open("rb") as file, pa.ipc.open_stream(file) as stream:
             with pq.ParquetWriter(fresh, stream.schema, compression="zstd") as writer:
-                while (batch := next_batch(stream)) is not None:
-                    writer.write_batch(batch)
+                for rows in _row_groups(stream):
+                    writer.write_table(rows)
     except pa.ArrowException:
         fresh.unlink(missing_ok=True)
         return
     fresh.replace(target)
     stream_path.unlink()
+
+
+def _row_groups(stream: pa.ipc.RecordBatchStreamReader) -> Iterator[pa.Table]:
+    """Yield the rows of a stream in tables of some size: a stream has a batch for every quarter of a second."""
+    held: list[pa.RecordBatch] = []
+    count = 0
+    while (batch := next_batch(stream)) is not None:
+        held.append(batch)
+        count += batch.num_rows
+        if count >= _ROW_GROUP:
+            yield pa.Table.from_batches(held, schema=stream.schema)
+            held, count = [], 0
+    if held:
+        yield pa.Table.from_batches(held, schema=stream.schema)
 
 
 def _digest(path: Path) -> FileDigest:
