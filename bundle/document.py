@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ T = TypeVar("T")
 MAX_SHOWN_CHARS = 80
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 MAX_PROBLEMS_SHOWN = 20
+_INT64 = range(-(2**63), 2**63)
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -50,15 +53,21 @@ def parse_document(cls: type[T], raw: object, *, source: str) -> T:
 
     Raises DocumentError with every problem and its path.
     """
+    problems: list[Problem] = []
+    value: Any = None
     try:
         # By way of JSON, because that is where pydantic's strict mode lets an array become a tuple.
-        text = json.dumps(raw, default=str)
+        text = json.dumps(_plain(raw, (), problems))
         value = _adapter(cls).validate_json(text)
     except ValidationError as error:
-        problems = tuple(_problem(detail, cls, raw) for detail in error.errors(include_url=False))
-        raise DocumentError(source, problems[:MAX_PROBLEMS_SHOWN]) from None
+        foreign = {problem.where for problem in problems}
+        details = [detail for detail in error.errors(include_url=False) if not _is_echo(detail)]
+        told = (_problem(detail, cls) for detail in details[: MAX_PROBLEMS_SHOWN + len(foreign)])
+        problems += [problem for problem in told if problem.where not in foreign]
     except (RecursionError, UnicodeEncodeError) as error:
-        raise DocumentError(source, (_whole(f"cannot be read ({error})", "a plain document"),)) from None
+        problems = [_whole(f"cannot be read ({error})", "a plain document")]
+    if problems:
+        raise DocumentError(source, tuple(problems[:MAX_PROBLEMS_SHOWN]))
     return value  # type: ignore[no-any-return]
 
 
@@ -73,15 +82,30 @@ def read_toml(path: Path, cls: type[T]) -> T:
 
 def read_json(path: Path, cls: type[T]) -> T:
     """Return the JSON file at `path` as a `cls`. Raises DocumentError."""
-    return parse_document(cls, _load(path, json.loads, "JSON"), source=str(path))
+    return parse_document(cls, _load(path, load_json, "JSON"), source=str(path))
+
+
+def load_json(text: str | bytes) -> Any:
+    """Return what a JSON text holds, not checked. Raises ValueError, also for a field that is there twice."""
+    return json.loads(text, object_pairs_hook=_without_twins)
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"has the field {max(keys, key=keys.count)!r} twice")
+    return fields
 
 
 def _load(path: Path, load: Callable[[str], object], kind: str) -> object:
     """Return what the file holds, parsed but not checked."""
     try:
-        if path.is_file() and path.stat().st_size > MAX_DOCUMENT_BYTES:
-            raise DocumentError(str(path), (_whole(f"has {path.stat().st_size} bytes", "at most 64 MiB"),))
-        return load(path.read_bytes().decode("utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MAX_DOCUMENT_BYTES + 1)
+        if len(content) > MAX_DOCUMENT_BYTES:
+            raise DocumentError(str(path), (_whole("has more bytes than a document", "at most 64 MiB"),))
+        return load(content.decode("utf-8"))
     except FileNotFoundError:
         raise DocumentError(str(path), (_whole("does not exist", f"a {kind} file"),)) from None
     except IsADirectoryError:
@@ -102,10 +126,35 @@ def _whole(found: str, expected: str) -> Problem:
     return Problem(where="", found=found, expected=expected)
 
 
+def _plain(value: object, where: tuple[int | str, ...], problems: list[Problem]) -> object:
+    """Return `value` with null for all that JSON cannot say, a problem added for each.
+
+    TOML has dates, and numbers of any size: neither may turn into text, or into infinity, unnoticed.
+    """
+    if isinstance(value, dict):
+        return {key: _plain(part, (*where, key), problems) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part, (*where, place), problems) for place, part in enumerate(value)]
+    if isinstance(value, int) and value not in _INT64:
+        found, expected = f"is a number of {value.bit_length()} bits", "a number that fits into 64 bits with its sign"
+    elif value is None or isinstance(value, str | int | float):
+        return value
+    else:
+        found = f"is the {type(value).__name__} {value}"
+        expected = "text, a number, true or false, a list or a table"
+    problems.append(Problem(where=_path(where), found=_short(found), expected=expected))
+    return None
+
+
 def _path(location: tuple[int | str, ...]) -> str:
+    """Return a location on one line: names that are no plain words in quotes, as TOML writes them."""
     path = ""
     for part in location:
-        path += f"[{part}]" if isinstance(part, int) else (f".{part}" if path else str(part))
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            name = part if _PLAIN_NAME.fullmatch(part) else ascii(part)
+            path += f".{_short(name)}" if path else _short(name)
     return path
 
 
@@ -139,7 +188,12 @@ _EXPECTED = {
 }
 
 
-def _problem(detail: Any, cls: type[Any], raw: object) -> Problem:
+def _is_echo(detail: Any) -> bool:
+    """Whether pydantic calls a list too short only because its entries have problems, which are told themselves."""
+    return detail["type"] == "too_short" and bool(len(detail["input"]) >= detail["ctx"]["min_length"])
+
+
+def _problem(detail: Any, cls: type[Any]) -> Problem:
     """Return one pydantic error as a Problem in this project's form."""
     kind, where = detail["type"], _path(detail["loc"])
     if kind in {"missing", "missing_keyword_only_argument", "missing_argument"}:
@@ -170,9 +224,15 @@ def _fields_at(location: tuple[int | str, ...], cls: type[Any]) -> list[str]:
     here = schema
     for part in (None, *location):
         if part is not None:
-            here = here.get("items", {}) if isinstance(part, int) else here.get("properties", {}).get(part, {})
+            here = here.get("items", {}) if isinstance(part, int) else _field_schema(here, part)
         if "anyOf" in here:
             here = next((option for option in here["anyOf"] if option.get("type") != "null"), {})
         if "$ref" in here:
             here = definitions.get(here["$ref"].rsplit("/", 1)[-1], {})
     return sorted(here.get("properties", {}))
+
+
+def _field_schema(table: dict[str, Any], name: str) -> Any:
+    """Return the schema of a field, or that of all entries where the document chooses the names itself."""
+    others = table.get("additionalProperties")
+    return table.get("properties", {}).get(name, others if isinstance(others, dict) else {})

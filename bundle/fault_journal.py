@@ -6,14 +6,20 @@ not be done, `expired` that the deadline passed first. This module writes and re
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
+import time
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 
-from bundle.document import document, parse_document
+from bundle.document import document, load_json, parse_document
 from bundle.errors import DocumentError, Problem
+
+_LOCK_LIMIT_S = 10.0
+_LOCK_LOOK_S = 0.01
 
 
 class FaultEventKind(StrEnum):
@@ -63,13 +69,36 @@ class FaultJournal:
 
     def write(self, event: FaultEvent) -> None:
         """Append one event. Raises OSError; then the caller must not act."""
-        line = json.dumps(asdict(event), sort_keys=True) + "\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        line = (json.dumps(asdict(event), sort_keys=True) + "\n").encode()
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(descriptor, line.encode())
+            _lock(descriptor)
+            _cut_torn_line(descriptor)
+            if os.write(descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Wait until no other writer has the journal; closing it gives it back. Raises OSError when it takes too long."""
+    end = time.monotonic() + _LOCK_LIMIT_S
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(_LOCK_LOOK_S)
+
+
+def _cut_torn_line(descriptor: int) -> None:
+    """Take away a last line without its end, or the next event would be written into it and both be lost."""
+    content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        os.ftruncate(descriptor, end)
 
 
 def read_fault_journal(path: Path) -> list[FaultEvent]:
@@ -77,14 +106,18 @@ def read_fault_journal(path: Path) -> list[FaultEvent]:
 
     A last line without its end is left out: the writer died while writing it, so it was not acted on.
     """
-    if not path.exists():
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
         return []
-    lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        found = "is a folder" if isinstance(error, IsADirectoryError) else f"cannot be read ({error.strerror})"
+        raise DocumentError(str(path), (Problem(where="", found=found, expected="a fault journal"),)) from None
     events = []
     for number, line in enumerate(lines, start=1):
         try:
-            raw = json.loads(line)
-        except ValueError:
+            raw = load_json(line)
+        except (ValueError, RecursionError):
             problem = Problem(where="", found="is not valid JSON", expected="one fault event")
             raise DocumentError(f"{path}: line {number}", (problem,)) from None
         events.append(parse_document(FaultEvent, raw, source=f"{path}: line {number}"))

@@ -94,13 +94,16 @@ def create_bundle(runs: Path, plan_name: str, *, now: datetime | None = None) ->
 
 def open_bundle(path: Path) -> BundleLayout:
     """Return the layout of the bundle at `path`. Raises NotABundle."""
-    if not path.exists():
-        raise NotABundle(path, "does not exist")
-    if not path.is_dir():
-        raise NotABundle(path, "is a file")
-    layout = BundleLayout(root=path.resolve())
-    if not layout.manifest.is_file():
-        raise NotABundle(path, "has no manifest.json")
+    try:
+        if not path.exists():
+            raise NotABundle(path, "does not exist")
+        if not path.is_dir():
+            raise NotABundle(path, "is a file")
+        layout = BundleLayout(root=path.resolve())
+        if not layout.manifest.is_file():
+            raise NotABundle(path, "has no manifest.json")
+    except OSError as error:  # a name that no file can have, a folder that may not be entered
+        raise NotABundle(path, f"cannot be read ({error.strerror})") from None
     return layout
 
 

@@ -7,6 +7,7 @@ are derived from the others (verdict, reports) stay out: they can be made again.
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,9 +17,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bundle.document import parse_document
 from bundle.layout import DERIVED_FILES, BundleLayout
 from bundle.manifest import FileDigest, Manifest, SealRecord, manifest_text, write_manifest
-from bundle.tables_io import SEALED_SUFFIX, STREAM_SUFFIX, next_batch
+from bundle.tables_io import BROKEN, SEALED_SUFFIX, STREAM_SUFFIX, next_batch
 
 _CHUNK_BYTES = 1 << 20
 _ROW_GROUP = 100_000
@@ -78,14 +80,17 @@ def find_damage(layout: BundleLayout, manifest: Manifest) -> list[Damage]:
 
 
 def _compare(path: Path, expected: FileDigest) -> tuple[DamageKind, str] | None:
-    if not path.is_file():
-        return DamageKind.MISSING, f"had {expected.bytes} bytes"
-    size = path.stat().st_size
-    if size < expected.bytes:
-        return DamageKind.TRUNCATED, f"has {size} of {expected.bytes} bytes"
-    if size != expected.bytes:
-        return DamageKind.EDITED, f"has {size} bytes instead of {expected.bytes}"
-    return None if _digest(path) == expected else (DamageKind.EDITED, "digest differs")
+    try:
+        if not path.is_file():
+            return DamageKind.MISSING, f"had {expected.bytes} bytes"
+        size = path.stat().st_size
+        if size < expected.bytes:
+            return DamageKind.TRUNCATED, f"has {size} of {expected.bytes} bytes"
+        if size != expected.bytes:
+            return DamageKind.EDITED, f"has {size} bytes instead of {expected.bytes}"
+        return None if _digest(path) == expected else (DamageKind.EDITED, "digest differs")
+    except OSError as error:
+        return DamageKind.UNREADABLE, f"cannot be read ({error.strerror})"
 
 
 def _sealed_files(layout: BundleLayout) -> list[Path]:
@@ -107,7 +112,7 @@ def _to_parquet(stream_path: Path) -> None:
             with pq.ParquetWriter(fresh, stream.schema, compression="zstd") as writer:
                 for rows in _row_groups(stream):
                     writer.write_table(rows)
-    except pa.ArrowException:
+    except BROKEN:
         fresh.unlink(missing_ok=True)
         return
     fresh.replace(target)
@@ -137,4 +142,6 @@ def _digest(path: Path) -> FileDigest:
 
 
 def _text_digest(manifest: Manifest) -> str:
-    return hashlib.sha256(manifest_text(manifest).encode()).hexdigest()
+    """Return the digest of the manifest as it will be read: a duration of 5 comes back as 5.0."""
+    read_back = parse_document(Manifest, json.loads(manifest_text(manifest)), source="manifest")
+    return hashlib.sha256(manifest_text(read_back).encode()).hexdigest()

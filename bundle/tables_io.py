@@ -21,6 +21,9 @@ from bundle.tables import Table
 STREAM_SUFFIX = ".arrows"
 SEALED_SUFFIX = ".parquet"
 
+BROKEN = (pa.ArrowException, OSError, ValueError)
+"""What pyarrow raises for a file that is not what it should be; ValueError for names that are not UTF-8."""
+
 _STREAM_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -36,18 +39,26 @@ class TableWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._schema = table.schema
         self._names = tuple(table.schema.names)
+        self._needed = frozenset(field.name for field in table.schema if not field.nullable)
         self._lock = threading.Lock()
         self._columns: list[list[Any]] = [[] for _ in self._names]
         self._file = self.path.open("xb")
         self._stream = pa.ipc.new_stream(self._file, self._schema, options=_STREAM_OPTIONS)
-        self._file.flush()
+        self._write(self._columns)  # the schema goes out with the first batch: an empty table is a table
         self.row_count = 0
 
     def append(self, **row: Any) -> None:
-        """Add one row. Columns that are left out become null. Raises TypeError for an unknown column."""
+        """Add one row. Columns that are left out become null.
+
+        Raises TypeError for an unknown column, and for a null where the table has none: one such row would make the
+        whole table unreadable.
+        """
         values = [row.pop(name, None) for name in self._names]
         if row:
             raise TypeError(f"unknown columns: {', '.join(sorted(row))}")
+        missing = [name for name, value in zip(self._names, values, strict=True) if value is None]
+        if not self._needed.isdisjoint(missing):
+            raise TypeError(f"no value for: {', '.join(name for name in missing if name in self._needed)}")
         with self._lock:
             for column, value in zip(self._columns, values, strict=True):
                 column.append(value)
@@ -59,9 +70,12 @@ class TableWriter:
             if not self._columns[0]:
                 return
             columns, self._columns = self._columns, [[] for _ in self._names]
-            arrays = [pa.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)]
-            self._stream.write_batch(pa.record_batch(arrays, schema=self._schema))
-            self._file.flush()
+            self._write(columns)
+
+    def _write(self, columns: list[list[Any]]) -> None:
+        arrays = [pa.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)]
+        self._stream.write_batch(pa.record_batch(arrays, schema=self._schema))
+        self._file.flush()
 
     def close(self) -> None:
         """Flush and end the stream. Closing twice does nothing."""
@@ -107,7 +121,7 @@ def read_sealed(path: Path, table: Table) -> pa.Table:
     """Return the rows of one Parquet file. Raises TableDamaged."""
     try:
         rows = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+    except BROKEN as error:
         raise TableDamaged(path, table.name, f"cannot be read ({_first_line(error)})") from None
     return _checked(rows, path, table)
 
@@ -120,7 +134,7 @@ def read_stream(path: Path, table: Table) -> pa.Table:
             schema = stream.schema
             while (batch := next_batch(stream)) is not None:
                 batches.append(batch)
-    except (pa.ArrowException, OSError) as error:
+    except BROKEN as error:
         raise TableDamaged(path, table.name, f"cannot be read ({_first_line(error)})") from None
     return _checked(pa.Table.from_batches(batches, schema=schema), path, table)
 
@@ -135,19 +149,27 @@ def next_batch(stream: BatchStream) -> pa.RecordBatch | None:
     """Return the next whole batch, or None at the end or where the stream was cut off."""
     try:
         return stream.read_next_batch()
-    except (StopIteration, EOFError, pa.ArrowException, OSError):
+    except (StopIteration, EOFError, *BROKEN):
         return None
 
 
 def _checked(rows: pa.Table, path: Path, table: Table) -> pa.Table:
-    """Return `rows` with exactly the table's columns and types, so that no reader meets another shape."""
-    missing = [name for name in table.schema.names if name not in rows.schema.names]
-    if missing:
-        raise TableDamaged(path, table.name, f"has no column {', '.join(missing)}")
+    """Return `rows` with exactly the table's columns and types, so that no reader meets another shape.
+
+    Nothing is converted: text that looks like a number is no number. Text is checked to be UTF-8.
+    """
     try:
-        return rows.select(table.schema.names).cast(table.schema)
-    except (pa.ArrowException, ValueError) as error:
-        raise TableDamaged(path, table.name, f"holds other types ({_first_line(error)})") from None
+        missing = [name for name in table.schema.names if name not in rows.schema.names]
+        if missing:
+            raise TableDamaged(path, table.name, f"has no column {', '.join(missing)}")
+        wanted = rows.select(table.schema.names)
+        for found, field in zip(wanted.schema, table.schema, strict=True):
+            if found.type != field.type:
+                raise TableDamaged(path, table.name, f"holds {field.name} as {found.type}")
+        wanted.validate(full=True)
+        return wanted.cast(table.schema)
+    except (*BROKEN, KeyError) as error:
+        raise TableDamaged(path, table.name, f"holds other values ({_first_line(error)})") from None
 
 
 def _first_line(error: BaseException) -> str:

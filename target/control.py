@@ -10,15 +10,17 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from target.errors import ControlError
 from target.file import ControlKind
 from target.target import Target
+
+T = TypeVar("T")
 
 CONTROL_TIMEOUT_S = 20.0
 
@@ -124,16 +126,7 @@ class DevnetControl:
         self._timeout_s = timeout_s
 
     def processes(self) -> list[ControlledProcess]:
-        return [
-            ControlledProcess(
-                name=raw["name"],
-                kind=ProcessKind(raw["kind"]),
-                state=ProcessState(raw["state"]),
-                pid=raw["pid"],
-                exit_code=raw["exit_code"],
-            )
-            for raw in self._call("GET", "/v1/processes")
-        ]
+        return self._list("/v1/processes", _parse_process)
 
     def process(self, name: str) -> ControlledProcess:
         """Return one process. Raises ControlError when there is none of that name."""
@@ -155,14 +148,7 @@ class DevnetControl:
         self._call("POST", f"/v1/processes/{name}/resume")
 
     def links(self) -> list[Link]:
-        return [
-            Link(
-                source=raw["source"],
-                destination=raw["destination"],
-                rule=LinkRule(**(raw["rule"] | {"mode": LinkMode(raw["rule"]["mode"])})),
-            )
-            for raw in self._call("GET", "/v1/links")
-        ]
+        return self._list("/v1/links", _parse_link)
 
     def set_links(self, links: Iterable[Link]) -> None:
         self._call("PUT", "/v1/links", [asdict(link) for link in links])
@@ -170,6 +156,15 @@ class DevnetControl:
     def stop_network(self) -> None:
         """End every process of the network and its supervisor."""
         self._call("POST", "/v1/stop")
+
+    def _list(self, path: str, parse: Callable[[Any], T]) -> list[T]:
+        answer = self._call("GET", path)
+        try:
+            if not isinstance(answer, list):
+                raise TypeError("no list")
+            return [parse(raw) for raw in answer]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ControlError(self.address, f"GET {path} answered something else than expected ({error!r})") from None
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         connection = _UnixConnection(self.address, self._timeout_s)
@@ -183,8 +178,24 @@ class DevnetControl:
         finally:
             connection.close()
         if response.status >= 400:
-            raise ControlError(self.address, f"{method} {path}: {answer['error']}")
+            why = answer.get("error") if isinstance(answer, dict) else None
+            raise ControlError(self.address, f"{method} {path}: {why or f'refused with {response.status}'}")
         return answer
+
+
+def _parse_process(raw: Any) -> ControlledProcess:
+    return ControlledProcess(
+        name=raw["name"],
+        kind=ProcessKind(raw["kind"]),
+        state=ProcessState(raw["state"]),
+        pid=raw["pid"],
+        exit_code=raw["exit_code"],
+    )
+
+
+def _parse_link(raw: Any) -> Link:
+    rule = LinkRule(**(raw["rule"] | {"mode": LinkMode(raw["rule"]["mode"])}))
+    return Link(source=raw["source"], destination=raw["destination"], rule=rule)
 
 
 def connect_control(target: Target) -> DevnetControl | None:

@@ -18,6 +18,11 @@ from pydantic import StringConstraints
 from bundle import document, read_toml
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=60)]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
+
+_LAST_INDEX = 2**31 - 1
+"""Last place of a BIP-32 path that is not hardened."""
 
 
 class Environment(StrEnum):
@@ -48,12 +53,12 @@ class NodeEntry:
     """`[[node]]`: give `host` for VirtEngine's standard ports, or each address by itself."""
 
     name: Name
-    host: str | None = None
+    host: Text | None = None
     """Stands for rpc http://host:26657, rest http://host:1317, grpc host:9090, metrics http://host:26660."""
-    rpc: str | None = None
-    rest: str | None = None
-    grpc: str | None = None
-    metrics: str | None = None
+    rpc: Text | None = None
+    rest: Text | None = None
+    grpc: Text | None = None
+    metrics: Text | None = None
 
     def __post_init__(self) -> None:
         if self.host is None and self.rpc is None:
@@ -65,9 +70,9 @@ class ProviderEntry:
     """`[[provider]]`: a provider daemon's portal API."""
 
     name: Name
-    url: str
+    url: Text
     auth: PortalAuth = PortalAuth.INSECURE
-    secret_env: str | None = None
+    secret_env: Variable | None = None
     """Environment variable that holds the HMAC secret."""
     principal: str = "harness"
 
@@ -84,24 +89,27 @@ class ApiEntry:
     """`[[api]]`: a gateway in front of the nodes. Without any, the nodes' own REST and gRPC are the API."""
 
     name: Name
-    rest: str
-    grpc: str | None = None
+    rest: Text
+    grpc: Text | None = None
 
 
 @document
 class AccountsEntry:
     """`[accounts]`: funded accounts for load, m/44'/118'/0'/0/first … of one mnemonic."""
 
-    mnemonic_env: str | None = None
+    mnemonic_env: Variable | None = None
     """Environment variable that holds the mnemonic: for everything but a throw-away network."""
-    mnemonic: str | None = None
+    mnemonic: Text | None = None
     """The mnemonic itself: only where environment is "dev"."""
-    first: Annotated[int, Ge(0)] = 0
+    first: Annotated[int, Ge(0), Le(_LAST_INDEX)] = 0
     count: Annotated[int, Gt(0), Le(1_000_000)]
 
     def __post_init__(self) -> None:
         if (self.mnemonic is None) == (self.mnemonic_env is None):
             raise ValueError("has both or neither of mnemonic and mnemonic_env; expected exactly one")
+        last = self.first + self.count - 1
+        if last > _LAST_INDEX:
+            raise ValueError(f"ends at place {last} of the path; expected {_LAST_INDEX} at most")
 
 
 @document
@@ -114,7 +122,7 @@ class TargetFile:
     genesis_hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Fingerprint: faults are refused when the network's genesis is another. `gameday doctor` shows it."""
     control: ControlKind = ControlKind.NONE
-    control_socket: str | None = None
+    control_socket: Text | None = None
     bech32_prefix: Annotated[str, StringConstraints(pattern=r"^[a-z]{1,20}$")] = "ve"
     denom: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9/:._-]{2,127}$")] = "uve"
     gas_price: Annotated[float, Ge(0)] = 0.025
@@ -174,5 +182,6 @@ def _is_scalar(value: Any) -> bool:
 def _line(name: str, value: Any) -> str:
     if isinstance(value, Enum):
         value = value.value
-    # JSON's text, number and boolean forms are TOML's too.
-    return f"{name} = {json.dumps(value)}"
+    # JSON's text, number and boolean forms are TOML's too, but for surrogate pairs and the one control character left.
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"{name} = {text}"

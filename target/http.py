@@ -28,7 +28,7 @@ class HttpAnswer:
         """Return the body as JSON. Raises BadAnswer."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise BadAnswer(address, f"answered {self.status} with {self.body[:60]!r}, which is no JSON") from None
 
 

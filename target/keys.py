@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -36,7 +37,7 @@ def derive_accounts(mnemonic: str, *, prefix: str, first: int = 0, count: int) -
     words = mnemonic.split()
     if len(words) not in MNEMONIC_LENGTHS:
         raise ValueError(f"the mnemonic has {len(words)} words; expected 12, 15, 18, 21 or 24")
-    secret, chain_code = _master(" ".join(words))
+    secret, chain_code = _master(unicodedata.normalize("NFKD", " ".join(words)))
     for step in (44 | _HARDENED, _COSMOS_COIN_TYPE | _HARDENED, _HARDENED, 0):
         secret, chain_code = _child(secret, chain_code, step)
     # The parent's public key is the costly part; it is the same for all accounts.

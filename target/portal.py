@@ -14,6 +14,7 @@ import json
 import secrets
 import time
 from typing import Any
+from urllib.parse import unquote
 
 from target.file import PortalAuth
 from target.keys import AccountKey
@@ -36,9 +37,9 @@ def portal_headers(
 
 
 def _hmac_headers(principal: str, secret: str, method: str, path: str) -> dict[str, str]:
-    bare_path, _, query = path.partition("?")
     timestamp = str(int(time.time()))
-    message = "\n".join((method.upper(), bare_path, query, principal, timestamp)).encode()
+    lines = (method.upper(), _decoded(path), path.partition("?")[2], principal, timestamp)
+    message = "\n".join(lines).encode("utf-8", "surrogateescape")
     signature = hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
     return {"X-VE-Principal": principal, "X-VE-Timestamp": timestamp, "X-VE-Signature": signature}
 
@@ -46,18 +47,12 @@ def _hmac_headers(principal: str, secret: str, method: str, path: str) -> dict[s
 def _wallet_headers(key: AccountKey, chain_id: str, method: str, path: str, content: bytes) -> dict[str, str]:
     timestamp_ms, nonce = int(time.time() * 1000), secrets.token_hex(12)
     body_hash = hashlib.sha256(content).hexdigest() if content else ""
-    # The daemon rebuilds this text: these keys, in this order, without spaces.
-    data = json.dumps(
-        {
-            "method": method.upper(),
-            "path": path.partition("?")[0],
-            "timestamp": timestamp_ms,
-            "nonce": nonce,
-            "body_hash": body_hash,
-        },
-        separators=(",", ":"),
-    )
-    message = {"data": base64.b64encode(data.encode()).decode(), "signer": key.address}
+    # The daemon rebuilds this text: these keys, in this order, without spaces, nothing escaped.
+    data = (
+        f'{{"method":"{method.upper()}","path":"{_decoded(path)}","timestamp":{timestamp_ms},'
+        f'"nonce":"{nonce}","body_hash":"{body_hash}"}}'
+    ).encode("utf-8", "surrogateescape")
+    message = {"data": base64.b64encode(data).decode(), "signer": key.address}
     document = {
         "account_number": "0",
         "chain_id": chain_id,
@@ -74,6 +69,11 @@ def _wallet_headers(key: AccountKey, chain_id: str, method: str, path: str, cont
         "X-VE-Signature": base64.b64encode(signature).decode(),
         "X-VE-PubKey": base64.b64encode(key.public_key).decode(),
     }
+
+
+def _decoded(path: str) -> str:
+    """Return the path as the daemon sees it: without query and without percent signs."""
+    return unquote(path.partition("?")[0], errors="surrogateescape")
 
 
 def _canonical(value: dict[str, Any]) -> bytes:

@@ -104,10 +104,10 @@ def genesis_hash(rpc: RpcClient) -> str | None:
     try:
         for chunk in range(_MAX_GENESIS_CHUNKS):
             result = rpc.call("genesis_chunked", chunk=str(chunk))
-            digest.update(base64.b64decode(result["data"]))
+            digest.update(base64.b64decode(result["data"], validate=True))
             if chunk + 1 >= int(result["total"]):
                 return digest.hexdigest()
-    except (TargetError, KeyError, ValueError):
+    except (TargetError, KeyError, TypeError, ValueError):
         return None
     return None
 
@@ -136,10 +136,12 @@ def examine(target: Target) -> Iterator[Finding]:
     yield from _examine_control(target)
 
 
-def _ask(part: str, capability: str, question: Callable[[], str], *, otherwise: Answer = Answer.NO) -> Finding:
-    """Return YES with the question's answer, or `otherwise` with the reason that it gave none."""
+def _ask(part: str, capability: str, question: Callable[[], str | None], *, otherwise: Answer = Answer.NO) -> Finding:
+    """Return YES with the question's answer, ABSENT for None, or `otherwise` with the reason that it gave none."""
     try:
-        return Finding(part=part, capability=capability, answer=Answer.YES, detail=question())
+        detail = question()
+        answer = Answer.ABSENT if detail is None else Answer.YES
+        return Finding(part=part, capability=capability, answer=answer, detail=detail or "")
     except (TargetError, grpc.RpcError) as error:
         why = error.why if isinstance(error, TargetError) else f"{error.code().name}: {error.details()}"
         return Finding(part=part, capability=capability, answer=otherwise, detail=why)
@@ -188,18 +190,13 @@ def _examine_chain(target: Target) -> Iterator[Finding]:
     yield _ask("chain", "genesis hash", lambda: genesis_hash(rpc) or "not given out")
     yield _ask("chain", "survives one loss", lambda: _loss(target))
     yield _ask("chain", "gas price", lambda: node_config(rpc).minimum_gas_price, otherwise=Answer.ABSENT)
-    market = Finding(part="chain", capability="market module", answer=Answer.YES if has_market(rpc) else Answer.ABSENT)
-    yield market
-    gated = sensitive_transactions(rpc)
-    detail = "no MFA module" if gated is None else f"{gated} kinds of transaction held back"
-    yield Finding(part="chain", capability="mfa gate", answer=Answer.YES if gated else Answer.ABSENT, detail=detail)
+    yield _ask("chain", "market module", lambda: "" if has_market(rpc) else None)
+    yield _ask("chain", "mfa gate", lambda: _gate(rpc))
     if target.accounts:
         first, last = target.accounts.key(0), target.accounts.key(target.accounts.count - 1)
         yield _ask("accounts", "first funded", lambda: _funds(rpc, target, first))
         yield _ask("accounts", "last funded", lambda: _funds(rpc, target, last))
-        unordered = supports_unordered(rpc, target, first)
-        answer = Answer.YES if unordered else Answer.ABSENT
-        yield Finding(part="chain", capability="unordered transactions", answer=answer)
+        yield _ask("chain", "unordered transactions", lambda: "" if supports_unordered(rpc, target, first) else None)
 
 
 def _examine_control(target: Target) -> Iterator[Finding]:
@@ -214,6 +211,11 @@ def _examine_control(target: Target) -> Iterator[Finding]:
 
     yield _ask("control", "processes", processes)
     yield _ask("control", "links", lambda: f"{len(control.links())} directions")
+
+
+def _gate(rpc: RpcClient) -> str | None:
+    gated = sensitive_transactions(rpc)
+    return f"{gated} kinds of transaction held back" if gated else None
 
 
 def _answers(rpc: RpcClient) -> bool:

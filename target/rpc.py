@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 _JSON = {"Content-Type": "application/json"}
 _BATCH = 10  # CometBFT takes no more in one JSON-RPC batch
+_INT64 = range(-(2**63), 2**63)
+_DECIMAL = re.compile(r"-?[0-9]{1,19}")
+_UTC_TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,16 @@ class AppState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueryAnswer:
+    """Answer to a module query: `value` is protobuf. A code other than 0 is a refusal."""
+
+    code: int
+    codespace: str
+    log: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedTransaction:
     """Answer to a broadcast: code 0 means accepted into the mempool, not committed."""
 
@@ -132,11 +146,11 @@ class RpcClient:
         return self._typed(parse_status, self.call("status"))
 
     def peer_count(self) -> int:
-        return self._typed(lambda result: int(result["n_peers"]), self.call("net_info"))
+        return self._typed(lambda result: _number(result["n_peers"]), self.call("net_info"))
 
     def mempool_count(self) -> int:
         """Return how many transactions wait in the node's mempool."""
-        return self._typed(lambda result: int(result["total"]), self.call("num_unconfirmed_txs"))
+        return self._typed(lambda result: _number(result["total"]), self.call("num_unconfirmed_txs"))
 
     def app_state(self) -> AppState:
         return self._typed(parse_app_state, self.call("abci_info"))
@@ -158,13 +172,13 @@ class RpcClient:
         for page in range(1, 101):  # 100 validators a page at most; a set is bounded
             result = self.call("validators", page=str(page), per_page="100")
             found += self._typed(parse_validators, result)
-            if len(found) >= int(result["total"]):
+            if len(found) >= self._typed(lambda result: _number(result["total"]), result):
                 break
         return found
 
     def genesis_time(self) -> str:
         """Return the text of the genesis time, from the first page of the genesis."""
-        return self._typed(lambda result: str(result["genesis"]["genesis_time"]), self.call("genesis"))
+        return self._typed(lambda result: _text(result["genesis"]["genesis_time"]), self.call("genesis"))
 
     def query(self, path: str, data: bytes = b"", *, height: int = 0) -> bytes:
         """Return the protobuf answer of a module query (`abci_query`), at a height or at the latest (0)."""
@@ -173,11 +187,10 @@ class RpcClient:
 
     def _value(self, path: str, result: Any) -> bytes:
         """Return the bytes in the result of a query. Raises Refused with the module's words."""
-        response = result.get("response", {})
-        if response.get("code", 0):
-            log, code = str(response.get("log", "")), int(response["code"])
-            raise Refused(self.url, f"{path}: {log[:200]}", code=code, codespace=response.get("codespace", ""))
-        return base64.b64decode(response.get("value") or "")
+        answer = self._typed(parse_query, result)
+        if answer.code:
+            raise Refused(self.url, f"{path}: {answer.log[:200]}", code=answer.code, codespace=answer.codespace)
+        return answer.value
 
     def query_many(self, path: str, requests: Sequence[bytes], *, height: int) -> list[bytes]:
         """Return the answers of many queries of one kind at one height, asked ten at a time."""
@@ -198,8 +211,8 @@ class RpcClient:
                 envelopes = [envelopes]
             if not isinstance(envelopes, list) or len(envelopes) != len(calls):
                 raise BadAnswer(self.url, f"answered a batch of {len(calls)} with something else")
-            by_id = {envelope.get("id"): envelope for envelope in envelopes}
-            answers += [self._value(path, unwrap(by_id.get(call["id"]), self.url)) for call in calls]
+            by_id = {str(envelope.get("id")): envelope for envelope in envelopes if isinstance(envelope, dict)}
+            answers += [self._value(path, unwrap(by_id.get(str(call["id"])), self.url)) for call in calls]
         return answers
 
     def broadcast(self, raw: bytes) -> CheckedTransaction:
@@ -220,7 +233,7 @@ class RpcClient:
     def _typed(self, parse: Callable[[Any], T], result: Any) -> T:
         try:
             return parse(result)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise BadAnswer(self.url, f"answered something else than expected ({error!r})") from None
 
 
@@ -229,69 +242,136 @@ def unwrap(envelope: Any, address: str) -> Any:
     if not isinstance(envelope, dict):
         raise BadAnswer(address, "answered JSON that is no JSON-RPC envelope")
     error = envelope.get("error")
-    if error:
+    if isinstance(error, dict):
+        code = error.get("code")
         text = f"{error.get('message', '')}: {error.get('data', '')}"
-        raise Refused(address, text[:300], code=int(error.get("code", 0)))
+        raise Refused(address, text[:300], code=code if isinstance(code, int) else 0)
+    if error:
+        raise BadAnswer(address, "answered with an error that is none of JSON-RPC")
     if "result" not in envelope:
         raise BadAnswer(address, "answered without a result")
     return envelope["result"]
 
 
+# Each `parse_…` raises KeyError, TypeError or ValueError for another shape, and nothing else: a part of another type
+# is refused here, because it would break whoever writes it down later.
+
+
 def parse_time(text: str) -> float:
-    """Return an RFC 3339 time with up to nanoseconds as Unix seconds. Raises ValueError."""
-    head, dot, fraction = text.rstrip("Z").partition(".")
-    seconds = datetime.fromisoformat(head + "+00:00").timestamp()
-    return seconds + (float("0." + fraction) if dot else 0.0)
+    """Return a time in RFC 3339, UTC, with up to nanoseconds, as Unix seconds. Raises ValueError, TypeError."""
+    parts = _UTC_TIME.fullmatch(text)
+    if parts is None:
+        raise ValueError(f"{text[:40]!r} is no UTC time")
+    return datetime.fromisoformat(parts[1] + "+00:00").timestamp() + float(parts[2] or 0)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is no text")
+    return value
+
+
+def _number(value: Any) -> int:
+    """Return a 64-bit number that is written as one or as decimal text."""
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value not in _INT64:
+        raise ValueError(f"{value!r:.40} is no whole number of 64 bits")
+    return value
+
+
+def _text_of(table: dict[str, Any], name: str) -> str:
+    """Return a text that may be left out or null, which is empty then."""
+    value = table.get(name)
+    return "" if value is None else _text(value)
+
+
+def _number_of(table: dict[str, Any], name: str) -> int:
+    """Return a number that is left out when it is 0."""
+    return _number(table.get(name, 0))
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r:.40} is neither true nor false")
+    return value
+
+
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r:.40} is no object")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    """Return a list; Go writes an empty one as null."""
+    if value is not None and not isinstance(value, list):
+        raise TypeError(f"{value!r:.40} is no list")
+    return value or []
+
+
+def _base64(value: Any) -> bytes:
+    return base64.b64decode(_text(value), validate=True)
 
 
 def parse_status(result: Any) -> NodeStatus:
-    sync, validator = result["sync_info"], result["validator_info"]
+    node, sync, validator = result["node_info"], result["sync_info"], result["validator_info"]
     return NodeStatus(
-        node_id=result["node_info"]["id"],
-        chain_id=result["node_info"]["network"],
-        version=result["node_info"]["version"],
-        height=int(sync["latest_block_height"]),
-        block_hash=sync["latest_block_hash"],
-        header_app_hash=sync["latest_app_hash"],
+        node_id=_text(node["id"]),
+        chain_id=_text(node["network"]),
+        version=_text(node["version"]),
+        height=_number(sync["latest_block_height"]),
+        block_hash=_text(sync["latest_block_hash"]),
+        header_app_hash=_text(sync["latest_app_hash"]),
         block_time_s=parse_time(sync["latest_block_time"]),
-        catching_up=bool(sync["catching_up"]),
-        validator_address=validator["address"],
-        voting_power=int(validator["voting_power"]),
+        catching_up=_flag(sync["catching_up"]),
+        validator_address=_text(validator["address"]),
+        voting_power=_number(validator["voting_power"]),
     )
 
 
 def parse_app_state(result: Any) -> AppState:
-    response = result["response"]
-    app_hash = base64.b64decode(response.get("last_block_app_hash") or "").hex().upper()
-    return AppState(height=int(response.get("last_block_height") or 0), app_hash=app_hash)
+    response = _table(result["response"])
+    app_hash = _base64(_text_of(response, "last_block_app_hash")).hex().upper()
+    return AppState(height=_number_of(response, "last_block_height"), app_hash=app_hash)
+
+
+def parse_query(result: Any) -> QueryAnswer:
+    response = _table(result["response"])
+    return QueryAnswer(
+        code=_number_of(response, "code"),
+        codespace=_text_of(response, "codespace"),
+        log=_text_of(response, "log"),
+        value=_base64(_text_of(response, "value")),
+    )
 
 
 def parse_block(result: Any) -> Block:
-    header, encoded = result["block"]["header"], result["block"]["data"]["txs"] or []
+    header, encoded = result["block"]["header"], _list(result["block"]["data"]["txs"])
     return Block(
         header=BlockHeader(
-            height=int(header["height"]),
-            block_hash=result["block_id"]["hash"],
-            app_hash=header["app_hash"],
+            height=_number(header["height"]),
+            block_hash=_text(result["block_id"]["hash"]),
+            app_hash=_text(header["app_hash"]),
             time_s=parse_time(header["time"]),
-            proposer=header["proposer_address"],
+            proposer=_text(header["proposer_address"]),
             tx_count=len(encoded),
         ),
-        transactions=tuple(base64.b64decode(raw) for raw in encoded),
+        transactions=tuple(_base64(raw) for raw in encoded),
     )
 
 
 def parse_headers(result: Any) -> list[BlockHeader]:
     headers = [
         BlockHeader(
-            height=int(meta["header"]["height"]),
-            block_hash=meta["block_id"]["hash"],
-            app_hash=meta["header"]["app_hash"],
+            height=_number(meta["header"]["height"]),
+            block_hash=_text(meta["block_id"]["hash"]),
+            app_hash=_text(meta["header"]["app_hash"]),
             time_s=parse_time(meta["header"]["time"]),
-            proposer=meta["header"]["proposer_address"],
-            tx_count=int(meta["num_txs"]),
+            proposer=_text(meta["header"]["proposer_address"]),
+            tx_count=_number(meta["num_txs"]),
         )
-        for meta in result["block_metas"]
+        for meta in _list(result["block_metas"])
     ]
     return sorted(headers, key=lambda header: header.height)
 
@@ -299,40 +379,51 @@ def parse_headers(result: Any) -> list[BlockHeader]:
 def parse_events(raw: Any) -> tuple[Event, ...]:
     return tuple(
         Event(
-            kind=event["type"],
-            attributes={item["key"]: item.get("value") or "" for item in event.get("attributes") or []},
+            kind=_text(event["type"]),
+            attributes={
+                _text(item["key"]): _text_of(item, "value") for item in map(_table, _list(event.get("attributes")))
+            },
         )
-        for event in raw or []
+        for event in map(_table, _list(raw))
     )
 
 
 def parse_result(raw: Any, *, with_events: bool = True) -> TransactionResult:
     """Return one transaction's result; fields that are zero are absent in some of the RPC's answers."""
+    raw = _table(raw)
     return TransactionResult(
-        code=int(raw.get("code") or 0),
-        codespace=raw.get("codespace") or "",
-        gas_wanted=int(raw.get("gas_wanted") or 0),
-        gas_used=int(raw.get("gas_used") or 0),
-        log=raw.get("log") or "",
+        code=_number_of(raw, "code"),
+        codespace=_text_of(raw, "codespace"),
+        gas_wanted=_number_of(raw, "gas_wanted"),
+        gas_used=_number_of(raw, "gas_used"),
+        log=_text_of(raw, "log"),
         events=parse_events(raw.get("events")) if with_events else (),
     )
 
 
 def parse_block_results(result: Any) -> BlockResults:
+    result = _table(result)
     return BlockResults(
-        height=int(result["height"]),
-        transactions=tuple(parse_result(raw) for raw in result.get("txs_results") or []),
+        height=_number(result["height"]),
+        transactions=tuple(parse_result(raw) for raw in _list(result.get("txs_results"))),
         events=parse_events(result.get("finalize_block_events")),
     )
 
 
 def parse_validators(result: Any) -> list[Validator]:
-    return [Validator(address=item["address"], voting_power=int(item["voting_power"])) for item in result["validators"]]
+    return [
+        Validator(address=_text(item["address"]), voting_power=_number(item["voting_power"]))
+        for item in _list(result["validators"])
+    ]
 
 
 def parse_checked(result: Any) -> CheckedTransaction:
+    result = _table(result)
     return CheckedTransaction(
-        code=int(result["code"]), codespace=result.get("codespace") or "", log=result["log"], tx_hash=result["hash"]
+        code=_number(result["code"]),
+        codespace=_text_of(result, "codespace"),
+        log=_text(result["log"]),
+        tx_hash=_text(result["hash"]),
     )
 
 
@@ -352,12 +443,12 @@ def parse_new_block(result: Any) -> NewBlock:
     An empty block leaves out `tx_results`, and a result with code 0 leaves out `code`.
     """
     value = result["data"]["value"]
-    header, encoded = value["block"]["header"], value["block"]["data"]["txs"] or []
-    outcomes = value["result_finalize_block"].get("tx_results") or []
+    header, encoded = value["block"]["header"], _list(value["block"]["data"]["txs"])
+    outcomes = _list(_table(value["result_finalize_block"]).get("tx_results"))
     if len(outcomes) != len(encoded):
         raise ValueError(f"{len(encoded)} transactions and {len(outcomes)} results")
     settled = tuple(
-        (hash_of(base64.b64decode(raw)), parse_result(outcome, with_events=False))
+        (hash_of(_base64(raw)), parse_result(outcome, with_events=False))
         for raw, outcome in zip(encoded, outcomes, strict=True)
     )
-    return NewBlock(height=int(header["height"]), time_s=parse_time(header["time"]), transactions=settled)
+    return NewBlock(height=_number(header["height"]), time_s=parse_time(header["time"]), transactions=settled)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,9 @@ from target.transaction import ChainIdentity
 
 RPC_PORT, REST_PORT, GRPC_PORT, METRICS_PORT = 26657, 1317, 9090, 26660
 """VirtEngine's standard ports."""
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+_MAX_SHOWN_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +115,17 @@ def load_target(path: Path, *, environ: Mapping[str, str] | None = None) -> Targ
     return resolve(read_target_file(path), source=str(path), environ=os.environ if environ is None else environ)
 
 
+def check_addresses(file: TargetFile, *, source: str) -> None:
+    """Raise DocumentError with all that would keep `file` from being resolved, secrets left aside."""
+    _resolve(_Resolver(None), file, source)
+
+
 def resolve(file: TargetFile, *, source: str, environ: Mapping[str, str]) -> Target:
     """Return the target that `file` describes, secrets taken from `environ`. Raises DocumentError."""
-    resolver = _Resolver(environ)
+    return _resolve(_Resolver(environ), file, source)
+
+
+def _resolve(resolver: _Resolver, file: TargetFile, source: str) -> Target:
     nodes = tuple(resolver.node(f"node[{i}]", entry) for i, entry in enumerate(file.node))
     accounts = resolver.accounts(file.accounts, file.bech32_prefix) if file.accounts else None
     providers = tuple(resolver.provider(f"provider[{i}]", entry, accounts) for i, entry in enumerate(file.provider))
@@ -145,12 +157,13 @@ def resolve(file: TargetFile, *, source: str, environ: Mapping[str, str]) -> Tar
 class _Resolver:
     """Resolves entry by entry and gathers every problem on the way."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str] | None) -> None:
+        """Without `environ`, secrets are not looked up and no wallet is derived."""
         self._environ = environ
         self.problems: list[Problem] = []
 
     def node(self, where: str, entry: NodeEntry) -> Node:
-        host = entry.host
+        host = self._host(f"{where}.host", entry.host) if entry.host else None
         rpc = entry.rpc or f"http://{host}:{RPC_PORT}"
         rest = entry.rest or (f"http://{host}:{REST_PORT}" if host else None)
         grpc = entry.grpc or (f"{host}:{GRPC_PORT}" if host else None)
@@ -169,7 +182,7 @@ class _Resolver:
         if entry.auth is PortalAuth.WALLET:
             if accounts is None:
                 self._report(f"{where}.auth", 'is "wallet" without [accounts]', "[accounts], whose first account signs")
-            elif not self.problems:
+            elif not self.problems and self._environ is not None:
                 wallet = accounts.key(0)
         return Provider(
             name=entry.name,
@@ -193,6 +206,8 @@ class _Resolver:
         return AccountSource(mnemonic=mnemonic, prefix=prefix, first=entry.first, count=entry.count)
 
     def _secret(self, where: str, variable: str) -> str:
+        if self._environ is None:
+            return ""
         value = self._environ.get(variable, "")
         if not value:
             self._report(
@@ -200,21 +215,42 @@ class _Resolver:
             )
         return value
 
+    def _host(self, where: str, text: str) -> str:
+        if _HOST.fullmatch(text):
+            return text
+        self._report(where, f"is {_shown(text)}", "the name or the address of a host")
+        return "unknown.invalid"  # so that what is made of it is no problem of its own
+
     def _url(self, where: str, text: str) -> str:
         try:
             parts = urlsplit(text)
-            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         except ValueError:
             valid = False
-        if not valid or any(char.isspace() for char in text):
-            self._report(where, f"is {text!r}", "an address like http://host:port")
+        if not valid or not _is_one_word(text):
+            self._report(where, f"is {_shown(text)}", "an address like http://host:port")
         return text.rstrip("/")
 
     def _address(self, where: str, text: str) -> str:
         host, colon, port = text.rpartition(":")
-        if not (colon and host and port.isdigit() and 0 < int(port) < 65536) or "/" in text:
-            self._report(where, f"is {text!r}", "an address like host:port")
+        valid = bool(colon and host) and _is_port(port) and "/" not in text
+        if not valid or not _is_one_word(text):
+            self._report(where, f"is {_shown(text)}", "an address like host:port")
         return text
 
     def _report(self, where: str, found: str, expected: str) -> None:
         self.problems.append(Problem(where=where, found=found, expected=expected))
+
+
+def _shown(text: str) -> str:
+    """Return a text in quotes, on one line, cut where it is long."""
+    return ascii(text if len(text) <= _MAX_SHOWN_CHARS else text[:_MAX_SHOWN_CHARS] + "…")
+
+
+def _is_one_word(text: str) -> bool:
+    """Whether nothing in an address could hide: no space, no control character."""
+    return text.isprintable() and " " not in text
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 from target.keys import AccountKey
 from target.wire import any_message, bytes_field, coin, fields, first_bytes, first_int, text_field, uint_field, varint
@@ -32,8 +33,8 @@ class ChainIdentity:
     """Price of one unit of gas, in `denom`."""
 
     def fee(self, gas: int) -> int:
-        """Return the fee for `gas`, rounded up to whole units of the denomination."""
-        return math.ceil(round(gas * self.gas_price, 6))
+        """Return the fee for `gas`, rounded up to whole units of the denomination, from the price as it is written."""
+        return math.ceil(gas * Fraction(repr(self.gas_price)))
 
 
 @dataclass(frozen=True, slots=True)
