@@ -170,7 +170,7 @@ def hold_against(budget: Budget, estimate: Estimate, evidence: tuple[Evidence, .
     if verdict is Verdict.FAIL:
         reasons = (Reason(code="budget.exceeded", sentence=_sentence(budget, estimate), evidence=evidence),)
     elif verdict is Verdict.INCONCLUSIVE:
-        text = f"{_sentence(budget, estimate)}; the interval holds the limit, so {estimate.count} are too few to say"
+        text = f"{_sentence(budget, estimate)}; the limit lies inside the interval, so it cannot be said"
         reasons = (Reason(code="budget.undecided", sentence=text, evidence=evidence),)
     return BudgetResult(
         budget=budget, estimate=estimate, verdict=verdict, used_ratio=used, status=_status(used), reasons=reasons
@@ -220,4 +220,5 @@ def show(value: float) -> str:
         return "unbounded"
     if value == int(value) and abs(value) < 1e7:
         return f"{int(value)}"
-    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    # Up to where four digits would round to 1e+04.
+    return f"{value:.4g}" if abs(value) < 9999.5 else f"{value:.0f}"

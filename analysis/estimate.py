@@ -65,10 +65,12 @@ def ratio(good: int, total: int) -> Estimate:
 
 
 def mean(values: npt.NDArray[np.float64]) -> Estimate:
-    """Return the mean with a normal interval. Raises ValueError for an empty sample."""
+    """Return the mean with a normal interval; infinite, and surely so, when a value is. Raises ValueError for none."""
     count = len(values)
     if count == 0:
         raise ValueError("a mean of nothing")
+    if np.isinf(values).any():
+        return Estimate(value=math.inf, low=math.inf, high=math.inf, count=count, method="mean, one never ended")
     middle = float(np.mean(values))
     half = _Z * float(np.std(values, ddof=1)) / math.sqrt(count) if count > 1 else math.inf
     return Estimate(value=middle, low=middle - half, high=middle + half, count=count, method="mean, normal interval")

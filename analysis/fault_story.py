@@ -117,10 +117,10 @@ def _tell(run: Run, lease: str, events: list[FaultEvent]) -> FaultStory:
     )
 
 
-def _targets_recovery(run: Run, targets: tuple[str, ...], healed_at_s: float) -> Measured:
-    """Return the recovery of the slowest target."""
+def _targets_recovery(run: Run, targets: tuple[str, ...], healed_at_s: float) -> Measured | None:
+    """Return the recovery of the slowest target; None for a lease that names none."""
     each = [_target_recovery(run.probes, target, healed_at_s) for target in targets]
-    return max(each, key=lambda measured: (measured.high_s, measured.low_s))
+    return max(each, key=lambda measured: (measured.high_s, measured.low_s), default=None)
 
 
 def _target_recovery(probes: pd.DataFrame, target: str, healed_at_s: float) -> Measured:
@@ -170,7 +170,10 @@ def _chain_recovery(run: Run, healed_at_s: float) -> Measured:
     known = 0 if pd.isna(before) else int(before)
     later = blocks.loc[(blocks["observed_at_s"] > healed_at_s) & (blocks["height"] > known), "observed_at_s"]
     if later.empty:
-        return Measured(low_s=0.0, high_s=math.inf)
+        watched_until = run.probes["at_s"].max()
+        return Measured(
+            low_s=0.0 if pd.isna(watched_until) else max(0.0, float(watched_until) - healed_at_s), high_s=math.inf
+        )
     took_s = float(later.min()) - healed_at_s
     return Measured(low_s=max(0.0, took_s - run.manifest.probe_period_s), high_s=took_s)
 
@@ -185,12 +188,15 @@ def block_times(run: Run) -> pd.DataFrame:
 def longest_block_gap(run: Run, window: Window) -> float | None:
     """Return the longest time without a new block that touches the window, seconds; None without blocks.
 
-    By the observers' clock, not by header times: a header carries the time of the block before it. A gap that
-    is still open when the watch ends counts up to there.
+    By the observers' clock, not by header times: a header carries the time of the block before it. A gap that was
+    open when the watch began counts from there, one that is still open when it ends counts up to there.
     """
-    seen = run.blocks.groupby("height")["observed_at_s"].min().sort_index().to_list()
-    if not seen or run.probes.empty:
+    seen = run.blocks.groupby("height")["observed_at_s"].min().sort_index()
+    if seen.empty or run.probes.empty:
         return None
-    moments = [*seen, max(seen[-1], float(run.probes["at_s"].max()))]
+    # A height that was fetched late had been reached when a higher one was seen.
+    reached = seen[::-1].cummin()[::-1].to_list()
+    watched = run.probes["at_s"]
+    moments = [min(reached[0], float(watched.min())), *reached, max(reached[-1], float(watched.max()))]
     touching = [pair for pair in pairwise(moments) if not window.within(*pair).is_empty]
     return max((end - start for start, end in touching), default=0.0)

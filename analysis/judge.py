@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,15 @@ from typing import Any
 from analysis.budget import Budget, BudgetResult, Severity, WindowName, hold_against, read_budgets, undecidable
 from analysis.experiment import hypotheses_held
 from analysis.fault_story import FaultStory, tell_faults
-from analysis.indicator import Nothing, Scene, WrongStatistic, estimate
+from analysis.guard import crashed, guarded
+from analysis.indicator import Nothing, Scene, Source, WrongStatistic, estimate
 from analysis.indicators import INDICATORS
 from analysis.invariants import check_invariants
 from analysis.run import Run
 from analysis.validity import check_validity
 from analysis.verdict import Check, Reason, Verdict, gravest
 from analysis.windows import Window
-from bundle import DocumentError, Manifest
+from bundle import Manifest
 
 VERDICT_VERSION = 1
 
@@ -68,12 +68,18 @@ def judge(path: Path, *, budgets: Path | None = None) -> tuple[Run, Judgement]:
 
 def judge_run(run: Run, budgets: tuple[Budget, ...]) -> Judgement:
     """Return the judgement of a loaded run."""
-    faults = tuple(tell_faults(run))
-    checks = [
-        *_guarded("validity", lambda: check_validity(run, faults)),
-        *_guarded("experiments.hypothesis", lambda: [hypotheses_held(run)]),
-        *_guarded("invariants", lambda: check_invariants(run, faults)),
+    faults: tuple[FaultStory, ...] | None = None
+    checks = []
+    try:
+        faults = tuple(tell_faults(run))
+    except Exception as error:  # then which time was disturbed is not known, and nothing can rest on it
+        checks.append(crashed("faults.told", error, taints=Source))
+    checks += [
+        *check_validity(run, faults or ()),
+        guarded("experiments.hypothesis", lambda: hypotheses_held(run)),
+        *check_invariants(run, faults),
     ]
+    faults = faults or ()
     tainted = {taint: check for check in checks for taint in check.taints}
     results = tuple(_judge_budget(run, budget, faults, tainted) for budget in budgets)
     verdicts = [check.verdict for check in checks if check.applies]
@@ -95,31 +101,9 @@ def judge_run(run: Run, budgets: tuple[Budget, ...]) -> Judgement:
 def _budgets(run: Run, path: Path | None) -> tuple[Budget, ...]:
     if path is not None:
         return read_budgets(path)
-    if not run.layout.budgets.is_file():
-        return ()  # named as damage by the check of the bundle
-    try:
-        return read_budgets(run.layout.budgets)
-    except DocumentError:
-        if any(item.file == run.layout.budgets.name for item in run.damage):
-            return ()
-        raise
-
-
-def _guarded(name: str, ask: Callable[[], list[Check]]) -> list[Check]:
-    """Return what `ask` returns; a check that breaks is INCONCLUSIVE, never a pass."""
-    try:
-        return ask()
-    except Exception as error:  # whatever broke, the run is not judged by its absence
-        reason = Reason(code="check.crashed", sentence=f"{name} crashed: {type(error).__name__}: {error}")
-        return [
-            Check(
-                name=name,
-                title=f"The check {name}",
-                verdict=Verdict.INCONCLUSIVE,
-                summary=reason.sentence,
-                reasons=(reason,),
-            )
-        ]
+    if any(item.file == run.layout.budgets.name for item in run.damage):
+        return ()  # told by the check of the bundle; limits that were changed afterwards fail nobody
+    return read_budgets(run.layout.budgets)
 
 
 def _judge_budget(run: Run, budget: Budget, faults: tuple[FaultStory, ...], tainted: dict[str, Check]) -> BudgetResult:
@@ -130,14 +114,14 @@ def _judge_budget(run: Run, budget: Budget, faults: tuple[FaultStory, ...], tain
     try:
         scene = Scene(run=run, window=window_of(run.manifest, budget.window, faults), faults=faults)
         observation = indicator.observe(scene)
-        if isinstance(observation, Nothing):
-            return undecidable(budget, *_taint_reasons(indicator.sources, tainted), _no_data(budget, observation.why))
+    except Exception as error:  # an indicator that breaks says nothing about the target
+        return undecidable(budget, *crashed(budget.indicator, error).reasons)
+    if isinstance(observation, Nothing):
+        return undecidable(budget, *_taint_reasons(indicator.sources, tainted), _no_data(budget, observation.why))
+    try:
         result = hold_against(budget, estimate(observation, budget.statistic), observation.evidence)
     except (WrongStatistic, ValueError) as error:
         return undecidable(budget, _no_data(budget, str(error)))
-    except Exception as error:  # an indicator that breaks says nothing about the target
-        sentence = f"{budget.indicator} crashed: {type(error).__name__}: {error}"
-        return undecidable(budget, Reason(code="check.crashed", sentence=sentence))
     against = _taint_reasons(indicator.sources, tainted)
     if against:
         return BudgetResult(

@@ -7,6 +7,7 @@ it. Row numbers are those of the file, so that every finding can be looked up.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,10 +77,12 @@ class Run:
 
     @property
     def damage(self) -> list[Damage]:
-        """Every file that is not as it was sealed, or cannot be read. Complete once all tables were asked for."""
+        """Every file that is not as it was sealed, cannot be read, or should be there and is not."""
         for table in (SAMPLES, BLOCKS, TRANSACTIONS, SUPPLY, BALANCES, PROBES, RESOURCES):
             self._frame(table)
         _ = self.fault_events, self.chaos_journals, self.locust_counts
+        if not self.layout.budgets.is_file():
+            self._note(DamageKind.MISSING, self.layout.budgets, "the run has no budgets")
         return [self._damage[file] for file in sorted(self._damage)]
 
     @cached_property
@@ -124,8 +127,9 @@ class Run:
         for path in sorted(self.layout.journals.glob("*.json")):
             try:
                 found.append(_parse_chaos_journal(self._name(path), json.loads(path.read_bytes())))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                self._note(DamageKind.UNREADABLE, path, f"is no Chaos Toolkit journal ({error!r})")
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                why = error.strerror if isinstance(error, OSError) else repr(error)
+                self._note(DamageKind.UNREADABLE, path, f"is no Chaos Toolkit journal ({why})")
         return found
 
     @cached_property
@@ -135,9 +139,12 @@ class Run:
         if not path.is_file():
             return None
         try:
+            entries = json.loads(path.read_bytes())
+            if not isinstance(entries, list):
+                raise TypeError("a list of operations is expected")
             return {
                 entry["name"]: LocustCount(requests=int(entry["num_requests"]), failures=int(entry["num_failures"]))
-                for entry in json.loads(path.read_bytes())
+                for entry in entries
             }
         except (ValueError, KeyError, TypeError) as error:
             self._note(DamageKind.UNREADABLE, path, f"is no Locust statistics ({error!r})")
@@ -150,11 +157,20 @@ class Run:
                 return self._name(path)
         return table.path
 
-    def is_damaged(self, table: Table) -> bool:
-        """Whether rows of the table may be missing or wrong."""
-        self._frame(table)
-        prefix = f"{table.path}/" if table.is_folder else f"{table.path}."
-        return any(file.startswith(prefix) for file in self._damage)
+    def is_damaged(self, *tables: Table) -> bool:
+        """Whether rows of one of the tables may be missing or wrong."""
+        for table in tables:
+            self._frame(table)
+            prefix = f"{table.path}/" if table.is_folder else f"{table.path}."
+            if any(file == table.path or file.startswith(prefix) for file in self._damage):
+                return True
+        return False
+
+    @property
+    def is_fault_journal_damaged(self) -> bool:
+        """Whether it may be unknown when something was broken on purpose."""
+        _ = self.fault_events
+        return self.layout.fault_journal.name in self._damage
 
     def _frame(self, table: Table) -> pd.DataFrame:
         cached = self.__dict__.get(f"_frame_{table.name}")
@@ -166,10 +182,11 @@ class Run:
         try:
             frame = read_table(self.layout, table).to_pandas()
         except TableMissing as error:
-            self._note(DamageKind.MISSING, error.path, f"the table {table.name} has no file")
+            path = self.layout.root / table.path if table.is_folder else error.path
+            self._note(DamageKind.MISSING, path, f"the table {table.name} has no file")
             frame = table.schema.empty_table().to_pandas()
         except TableDamaged as error:
-            self._note(DamageKind.UNREADABLE, error.path, error.why)
+            self._note(DamageKind.UNREADABLE, error.path, _without_path(error.why))
             frame = table.schema.empty_table().to_pandas()
         if "part" in frame:
             frame["row"] = frame.groupby("part").cumcount()
@@ -186,6 +203,12 @@ class Run:
 
     def _name(self, path: Path) -> str:
         return str(path.relative_to(self.layout.root))
+
+
+def _without_path(why: str) -> str:
+    """Return a library's words up to the path in them, if there is one: a verdict does not depend on the place."""
+    kept, *path = re.split(r"[\s'\"]+/", why, maxsplit=1)
+    return f"{kept} …)" if path else why
 
 
 def _parse_chaos_journal(file: str, raw: Any) -> ChaosJournal:

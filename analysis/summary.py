@@ -120,12 +120,16 @@ def _operation(name: str, rows: pd.DataFrame) -> OperationSummary:
 def _errors(samples: pd.DataFrame) -> tuple[ErrorSummary, ...]:
     bad = samples[samples["error_kind"].notna()]
     return tuple(
-        ErrorSummary(
-            operation=str(key[0]), kind=str(key[1]), count=len(rows), example=str(rows["detail"].iloc[0] or "")
-        )
+        ErrorSummary(operation=str(key[0]), kind=str(key[1]), count=len(rows), example=_first_words(rows["detail"]))
         for key, rows in bad.groupby(["operation", "error_kind"], sort=True)
         if isinstance(key, tuple)
     )
+
+
+def _first_words(details: pd.Series[str]) -> str:
+    """Return the first that says anything; empty where none does."""
+    told = details.dropna()
+    return "" if told.empty else str(told.iloc[0])
 
 
 def _fates(run: Run) -> TransactionFates | None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.fault_story import FaultStory, block_times
 from analysis.run import Run
-from bundle import ErrorKind, Outcome
+from bundle import ErrorKind, Outcome, PhaseRecord
 
 _MOST_BINS = 150
 _STEPS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -71,7 +71,7 @@ def draw_timeline(run: Run, faults: tuple[FaultStory, ...]) -> Timeline | None:
     if not phases:
         return None
     start = phases[0].start_at_s
-    end = max(phase.end_at_s or phase.start_at_s for phase in phases)
+    end = max(start, *(_end_of(run, phase) for phase in phases))
     axis = _Axis(start, end)
     panels = (_latency(run, axis), _throughput(run, axis), _block_interval(run, axis), _availability(run, axis))
     return Timeline(
@@ -80,10 +80,18 @@ def draw_timeline(run: Run, faults: tuple[FaultStory, ...]) -> Timeline | None:
         phases=tuple(
             Span(name=p.name, start_s=p.start_at_s - start, end_s=(p.end_at_s or end) - start) for p in phases
         ),
-        faults=tuple(_fault_span(fault, start, end) for fault in faults if fault.applied_at_s is not None),
+        faults=tuple(span for fault in faults if (span := _fault_span(fault, start, end)) is not None),
         recoveries=tuple(span for fault in faults if (span := _recovery_span(fault, start, end)) is not None),
         panels=panels,
     )
+
+
+def _end_of(run: Run, phase: PhaseRecord) -> float:
+    """Return when a phase ended; for one that has no end, because its conductor died, when the watch did."""
+    if phase.end_at_s is not None:
+        return phase.end_at_s
+    seen = (run.probes["at_s"], run.blocks["observed_at_s"], run.samples["intended_at_s"])
+    return max(phase.start_at_s, *(float(moments.max()) for moments in seen if len(moments)))
 
 
 class _Axis:
@@ -176,15 +184,20 @@ def _availability(run: Run, axis: _Axis) -> Panel:
     return Panel(title="Availability", unit="%", series=tuple(series), lowest=0, highest=100)
 
 
-def _fault_span(fault: FaultStory, start: float, end: float) -> Span:
-    assert fault.applied_at_s is not None
+def _fault_span(fault: FaultStory, start: float, end: float) -> Span | None:
+    if fault.applied_at_s is None:
+        return None
     until = fault.healed_at_s if fault.healed_at_s is not None else end
-    name = f"{fault.fault} {', '.join(fault.targets)}"
-    return Span(name=name, start_s=fault.applied_at_s - start, end_s=min(until, end) - start)
+    return _span(f"{fault.fault} {', '.join(fault.targets)}", fault.applied_at_s, until, start, end)
 
 
 def _recovery_span(fault: FaultStory, start: float, end: float) -> Span | None:
     if fault.healed_at_s is None:
         return None
-    until = fault.disturbed(end)[1]
-    return Span(name="recovery", start_s=fault.healed_at_s - start, end_s=max(until, fault.healed_at_s) - start)
+    return _span("recovery", fault.healed_at_s, fault.disturbed(end)[1], start, end)
+
+
+def _span(name: str, from_at_s: float, until_at_s: float, start: float, end: float) -> Span | None:
+    """Return the part of a stretch of time that lies in [start, end); None where there is none."""
+    first, last = max(from_at_s, start), min(until_at_s, end)
+    return Span(name=name, start_s=first - start, end_s=last - start) if first < last else None

@@ -5,12 +5,13 @@ None of these says that the target is bad: what fails here is INCONCLUSIVE, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import pandas as pd
 
 from analysis.fault_story import FaultStory
+from analysis.guard import guarded
 from analysis.indicator import Source
 from analysis.run import Run
 from analysis.verdict import Check, Evidence, Reason, Verdict
@@ -20,7 +21,6 @@ from bundle import (
     RESOURCES,
     SAMPLES,
     TRANSACTIONS,
-    DamageKind,
     ErrorKind,
     ExpectedLoad,
     RunEnd,
@@ -32,7 +32,11 @@ OFFERED_AT_LEAST = 0.99
 GAP_PERIODS = 5
 GAP_AT_LEAST_S = 2.5
 """A watch has a gap when two looks are further apart than this, or five periods: a look may take a second by itself."""
+STATUS_GAP_AT_LEAST_S = 4.5
+"""The same for a node's status: peers and mempool are asked for in between, each of which may take a second more."""
 CLOCK_JUMP_S = 0.1
+HELD_AT_LEAST = 0.99
+"""Share of its planned time that a fault must have lasted, from its effect to its undo."""
 _SURELY_SEEN = 10
 _SHOWN = 5
 
@@ -47,15 +51,16 @@ _TABLE_SOURCES = {
 
 def check_validity(run: Run, faults: tuple[FaultStory, ...]) -> list[Check]:
     """Return the checks in the order in which a reader should meet them."""
-    return [
-        _bundle_whole(run),
-        _run_complete(run),
-        _clock_steady(run),
-        _watch_without_gap(run),
-        _load_offered(run),
-        _counts_equal(run),
-        _faults_proved(run, faults),
-    ]
+    asks: dict[str, Callable[[], Check]] = {
+        "bundle.whole": lambda: _bundle_whole(run),
+        "run.complete": lambda: _run_complete(run),
+        "clock.steady": lambda: _clock_steady(run),
+        "watch.gapless": lambda: _watch_without_gap(run),
+        "load.offered": lambda: _load_offered(run),
+        "load.counts": lambda: _counts_equal(run),
+        "faults.proved": lambda: _faults_proved(run, faults),
+    }
+    return [guarded(name, ask, taints=Source) for name, ask in asks.items()]
 
 
 def _check(
@@ -84,8 +89,8 @@ def _bundle_whole(run: Run) -> Check:
         for item in run.damage
     ]
     tainted = {source for table, source in _TABLE_SOURCES.items() if run.is_damaged(table)}
-    if any(item.file == run.layout.manifest.name and item.kind is DamageKind.EDITED for item in run.damage):
-        tainted = set(Source)
+    if {run.layout.manifest.name, run.layout.fault_journal.name} & {item.file for item in run.damage}:
+        tainted = set(Source)  # which moments count, or whether rows are missing, is not known
     files = len(run.manifest.seal.files) if run.manifest.seal else 0
     return _check("bundle.whole", "The bundle is what was sealed", reasons, f"{files} files as sealed", taints=tainted)
 
@@ -108,7 +113,8 @@ def _run_complete(run: Run) -> Check:
                     evidence=(Evidence(file=f"logs/{child.name}.log"),),
                 )
             )
-    return _check("run.complete", "The run came to its end", reasons, "every part ran to its end")
+    summary = "every part ran to its end"
+    return _check("run.complete", "The run came to its end", reasons, summary, taints=(Source.LOAD,))
 
 
 def _clock_steady(run: Run) -> Check:
@@ -124,19 +130,28 @@ def _clock_steady(run: Run) -> Check:
 
 
 def _watch_without_gap(run: Run) -> Check:
-    """Every endpoint was looked at from the baseline to the end of the load, without a gap."""
+    """Every endpoint was looked at from the baseline to the end of the load, without a gap, and every block was seen.
+
+    A node is looked at in two ways, its health and its status; heights and recoveries rest on the second.
+    """
     start, end = _watched_span(run)
     reasons: list[Reason] = []
     if end <= start:
         sentence = "no phase was run, so nothing was watched"
         reasons.append(Reason(code="watch.nothing", sentence=sentence, evidence=(_manifest(run),)))
-    limit_s = max(GAP_AT_LEAST_S, GAP_PERIODS * run.manifest.probe_period_s)
-    health = run.probes[run.probes["probe"] == "health"]
+    periods_s = GAP_PERIODS * run.manifest.probe_period_s
+    limits_s = {"health": max(GAP_AT_LEAST_S, periods_s), "status": max(STATUS_GAP_AT_LEAST_S, periods_s)}
     target = run.manifest.target
-    for endpoint in (*target.node_names, *target.provider_names):
-        rows = health[(health["endpoint"] == endpoint) & (health["at_s"] >= start) & (health["at_s"] < end)]
-        reasons += _gaps(run, endpoint, rows.sort_values("at_s"), start, end, limit_s)
-    summary = f"every endpoint was looked at at least every {limit_s:.1f} s"
+    looks: list[tuple[str, str, tuple[str, ...]]] = [(name, "node", ("health", "status")) for name in target.node_names]
+    looks += [(name, "provider", ("health",)) for name in target.provider_names]
+    probes = run.probes[(run.probes["at_s"] >= start) & (run.probes["at_s"] < end)]
+    for endpoint, kind, ways in looks:
+        # By kind as well: a node's API entrance has the same name and looks of its own.
+        own = probes[(probes["endpoint"] == endpoint) & (probes["kind"] == kind)].sort_values("at_s")
+        each = [_gaps(run, endpoint, way, own[own["probe"] == way], (start, end), limits_s[way]) for way in ways]
+        reasons += next((found for found in each if found), [])
+    reasons += _heights_missing(run)
+    summary = f"every endpoint was looked at at least every {limits_s['health']:.1f} s"
     return _check(
         "watch.gapless", "The watch had no gap", reasons[:_SHOWN], summary, taints=(Source.PROBES, Source.BLOCKS)
     )
@@ -150,17 +165,33 @@ def _watched_span(run: Run) -> tuple[float, float]:
     return (first.start_at_s, load.end_at_s)
 
 
-def _gaps(run: Run, endpoint: str, rows: pd.DataFrame, start: float, end: float, limit_s: float) -> list[Reason]:
-    times = [start, *rows["at_s"].to_list(), end]
+def _gaps(
+    run: Run, endpoint: str, way: str, rows: pd.DataFrame, span: tuple[float, float], limit_s: float
+) -> list[Reason]:
+    """Return a reason for the first stretch of the span in which nobody looked at an endpoint in this way."""
+    times = [span[0], *rows["at_s"].to_list(), span[1]]
     numbers = rows["row"].to_list()
     found = []
     for place, (before, after) in enumerate(pairwise(times)):
         if after - before > limit_s:
             row = int(numbers[place - 1]) if 0 < place <= len(numbers) else None
-            sentence = f"{endpoint} was not looked at for {after - before:.1f} s; expected at most {limit_s:.1f} s"
+            what = endpoint if way == "health" else f"{endpoint}'s {way}"
+            sentence = f"{what} was not looked at for {after - before:.1f} s; expected at most {limit_s:.1f} s"
             evidence = (Evidence(file=run.file_of(PROBES), row=row),)
             found.append(Reason(code="watch.gap", sentence=sentence, evidence=evidence))
     return found[:1]
+
+
+def _heights_missing(run: Run) -> list[Reason]:
+    """Return a reason when there is a height between the first and the last block seen that no node was seen with."""
+    seen = set(run.blocks["height"])
+    if not seen:
+        return []  # nothing seen is told by the table, and by every budget that rests on it
+    missing = sorted(set(range(min(seen), max(seen))) - seen)
+    if not missing:
+        return []
+    sentence = f"{len(missing)} heights were seen on no node, the first of them {missing[0]}"
+    return [Reason(code="watch.heights_missing", sentence=sentence, evidence=(Evidence(file=run.file_of(BLOCKS)),))]
 
 
 def _load_offered(run: Run) -> Check:
@@ -174,7 +205,9 @@ def _load_offered(run: Run) -> Check:
             continue
         intended = expected.rate_per_s * (load.end_at_s - load.start_at_s)
         offered, kept_back = _offered(run, expected)
-        parts.append(f"{expected.scenario} {offered} of {intended:.0f}")
+        parts.append(
+            f"{expected.scenario} {f'{offered} of {intended:.0f}' if _is_scheduled(expected) else 'as it came'}"
+        )
         if _is_scheduled(expected) and offered < OFFERED_AT_LEAST * intended:
             held = f", {kept_back} were not sent for want of a free account or endpoint" if kept_back else ""
             sentence = (
@@ -252,11 +285,19 @@ def _faults_proved(run: Run, faults: tuple[FaultStory, ...]) -> Check:
     A recovery that never came is no matter of this check: the recovery budget fails by it.
     """
     reasons: list[Reason] = []
+    unclaimed = list(faults)
     for expected in run.manifest.faults:
-        mine = [fault for fault in faults if set(fault.targets) == set(expected.targets)]
-        if not any(fault.applied_at_s is not None for fault in mine):
+        mine = [fault for fault in unclaimed if set(fault.targets) == set(expected.targets)]
+        applied = next((fault for fault in mine if fault.applied_at_s is not None), None)
+        if applied is None:
             why = "; ".join(problem for fault in mine for problem in fault.problems) or "nothing in the fault journal"
             reasons.append(_fault_reason(run, "fault.not_applied", f"{expected.experiment} was not applied: {why}"))
+            continue
+        unclaimed.remove(applied)  # one lease proves one fault, though the plan may break the same target twice
+        lasted_s = _lasted(applied)
+        if lasted_s is not None and 0 <= lasted_s < HELD_AT_LEAST * expected.hold_s:
+            sentence = f"{expected.experiment} lasted {lasted_s:.1f} s; expected {expected.hold_s:.1f} s"
+            reasons.append(_fault_reason(run, "fault.undone_early", sentence))
     for fault in faults:
         what = f"{fault.fault} on {', '.join(fault.targets)}"
         if fault.applied_at_s is None:
@@ -265,10 +306,18 @@ def _faults_proved(run: Run, faults: tuple[FaultStory, ...]) -> Check:
             reasons.append(_fault_reason(run, "fault.no_effect", f"{what} was applied and its effect was never seen"))
         if fault.healed_at_s is None:
             reasons.append(_fault_reason(run, "fault.not_undone", f"{what} was applied and never undone"))
-        if fault.effect_at_s and fault.healed_at_s and fault.healed_at_s < fault.effect_at_s:
+        lasted_s = _lasted(fault)
+        if lasted_s is not None and lasted_s < 0:
             reasons.append(_fault_reason(run, "fault.undone_early", f"{what} was undone before its effect was seen"))
     summary = "; ".join(fault.effect for fault in faults if fault.effect) or "the plan has no fault"
     return _check("faults.proved", "Every fault took effect and was undone", reasons, summary, taints=(Source.FAULTS,))
+
+
+def _lasted(fault: FaultStory) -> float | None:
+    """Return the time from the effect to the undo, negative when the undo came first; None where one is missing."""
+    if fault.effect_at_s is None or fault.healed_at_s is None:
+        return None
+    return fault.healed_at_s - fault.effect_at_s
 
 
 def _fault_reason(run: Run, code: str, sentence: str) -> Reason:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from analysis.budget import Severity
 from analysis.judge import Judgement
@@ -14,9 +15,16 @@ from bundle import Manifest
 from reports import wording
 from reports.plot import timeline_svg
 
+
+def _plain(value: object) -> object:
+    """Return text from outside without what could turn the text around it; the plot is no text."""
+    return wording.plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 _environment = Environment(
     loader=PackageLoader("reports", "templates"),
     autoescape=True,
+    finalize=_plain,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -33,7 +33,7 @@ def junit_report(run: Run, judgement: Judgement) -> str:
     seconds = (run.manifest.ended_at_s or run.manifest.started_at_s) - run.manifest.started_at_s
     suite = ElementTree.Element(
         "testsuite",
-        name=judgement.plan_name,
+        name=_text(judgement.plan_name),
         tests=str(len(cases)),
         failures=str(sum(case.find("failure") is not None for case in cases)),
         errors=str(sum(case.find("error") is not None for case in cases)),
@@ -42,7 +42,7 @@ def junit_report(run: Run, judgement: Judgement) -> str:
     )
     properties = ElementTree.SubElement(suite, "properties")
     for name, value in (("run", judgement.run_id), ("verdict", judgement.verdict.value)):
-        ElementTree.SubElement(properties, "property", name=name, value=value)
+        ElementTree.SubElement(properties, "property", name=name, value=_text(value))
     suite.extend(cases)
     root = ElementTree.Element("testsuites", name="gameday")
     root.append(suite)
@@ -55,7 +55,7 @@ def _case(group: str, name: str, verdict: Verdict, reasons: tuple[Reason, ...], 
     if verdict is not Verdict.PASS:
         kind = "failure" if verdict is Verdict.FAIL else "error"
         first = reasons[0] if reasons else Reason(code="unknown", sentence="no reason was given")
-        element = ElementTree.SubElement(case, kind, type=first.code, message=_text(first.sentence))
+        element = ElementTree.SubElement(case, kind, type=_text(first.code), message=_text(first.sentence))
         element.text = _text("\n".join(_line(reason) for reason in reasons))
     ElementTree.SubElement(case, "system-out").text = _text(output)
     return case

@@ -6,7 +6,7 @@ from analysis.budget import Severity
 from analysis.judge import Judgement
 from analysis.run import Run
 from analysis.verdict import Verdict
-from reports.wording import duration, interval, limit, measured, moment, share
+from reports.wording import duration, interval, limit, measured, moment, plain, share
 
 SIGNS = {Verdict.PASS: "✅", Verdict.INCONCLUSIVE: "❔", Verdict.FAIL: "❌"}
 
@@ -19,8 +19,8 @@ def markdown_report(run: Run, judgement: Judgement) -> str:
         "",
         _escape(judgement.headline),
         "",
-        f"`{judgement.run_id}` · {moment(manifest.started_at_s)} · target `{manifest.target.name}`"
-        f" ({manifest.target.environment}, `{manifest.target.chain_id}`)",
+        f"{_code(judgement.run_id)} · {moment(manifest.started_at_s)} · target {_code(manifest.target.name)}"
+        f" ({_escape(manifest.target.environment)}, {_code(manifest.target.chain_id)})",
         "",
         *_reasons(judgement),
         *_budgets(judgement),
@@ -33,8 +33,10 @@ def markdown_report(run: Run, judgement: Judgement) -> str:
 def _reasons(judgement: Judgement) -> list[str]:
     lines = []
     for what, verdict, reason in judgement.reasons():
-        where = f" – {', '.join(f'`{item}`' for item in reason.evidence[:3])}" if reason.evidence else ""
-        lines.append(f"- {SIGNS[verdict]} **{_escape(what)}**: {_escape(reason.sentence)} (`{reason.code}`){where}")
+        where = f" – {', '.join(_code(str(item)) for item in reason.evidence[:3])}" if reason.evidence else ""
+        lines.append(
+            f"- {SIGNS[verdict]} **{_escape(what)}**: {_escape(reason.sentence)} ({_code(reason.code)}){where}"
+        )
     return ["### Why", "", *lines, ""] if lines else []
 
 
@@ -44,7 +46,8 @@ def _budgets(judgement: Judgement) -> list[str]:
         budget = result.budget
         sign = SIGNS[result.verdict] if budget.severity is Severity.GATE else f"({SIGNS[result.verdict]})"
         cells = (measured(result), interval(result.estimate, budget.unit), limit(budget), share(result.used_ratio))
-        lines.append(f"| {sign} | {budget.id} {_escape(budget.title)} | {' | '.join(cells)} |")
+        told = " | ".join(_escape(cell) for cell in (f"{budget.id} {budget.title}", *cells))
+        lines.append(f"| {sign} | {told} |")
     return [*lines, ""]
 
 
@@ -55,8 +58,8 @@ def _faults(judgement: Judgement) -> list[str]:
     for fault in judgement.faults:
         target = duration(fault.target_recovery.value_s if fault.target_recovery else None)
         chain = duration(fault.chain_recovery.value_s if fault.chain_recovery else None)
-        effect = _escape(fault.effect or "not seen")
-        lines.append(f"| {fault.fault} | {', '.join(fault.targets)} | {effect} | {target} | {chain} |")
+        cells = (fault.fault, ", ".join(fault.targets), fault.effect or "not seen", target, chain)
+        lines.append(f"| {' | '.join(_escape(cell) for cell in cells)} |")
     return [*lines, ""]
 
 
@@ -70,6 +73,12 @@ def _checks(judgement: Judgement) -> list[str]:
 
 def _escape(text: str) -> str:
     """Return text that stays text in a Markdown table."""
-    for char in "\\`*_[]<>|":
+    text = plain(text)
+    for char in "\\`*_[]<>|~$":
         text = text.replace(char, "\\" + char)
-    return " ".join(text.split())
+    return text
+
+
+def _code(text: str) -> str:
+    """Return a code span, outside of tables; a backtick in it would end it."""
+    return f"`{plain(text).replace('`', '’')}`"

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.timeline import Panel, Timeline
+from reports.wording import plain
 
 # Colours that occur nowhere else; each is replaced by the CSS variable of its role.
 _ROLES = {
@@ -35,15 +36,22 @@ _WIDTH_IN, _PANEL_IN = 10.0, 1.9
 
 def timeline_svg(timeline: Timeline, *, salt: str) -> str:
     """Return the timeline as an `<svg>` element. The same timeline and salt give the same text."""
-    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": salt, "font.size": 9.0, "axes.linewidth": 0.8}
+    settings: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": salt,
+        "font.size": 9.0,
+        "axes.linewidth": 0.8,
+        "text.parse_math": False,  # a dollar in a name is no formula
+    }
     with mpl.rc_context(settings):
         figure = Figure(figsize=(_WIDTH_IN, _PANEL_IN * len(timeline.panels) + 0.4), layout="constrained")
+        figure.patch.set_visible(False)  # the page's own background shows through, light or dark
         axes = figure.subplots(len(timeline.panels), 1, sharex=True, squeeze=False)[:, 0]
         for axis, panel in zip(axes, timeline.panels, strict=True):
             _draw(axis, panel, timeline)
         _label(axes[0], timeline)
         axes[-1].set_xlabel("seconds since the run began", color=_INK)
-        axes[-1].set_xlim(0, timeline.length_s)
+        axes[-1].set_xlim(0, max(timeline.length_s, timeline.bin_s))
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     return _inline(text.getvalue())
@@ -87,9 +95,9 @@ def _label(axis: Axes, timeline: Timeline) -> None:
     axis.set_ylim(axis.get_ylim()[0], top)
     for phase in timeline.phases:
         if phase.end_s - phase.start_s > 0.04 * timeline.length_s:
-            axis.text(phase.start_s, top, f" {phase.name}", va="top", color=_PHASE, fontsize=8)
+            axis.text(phase.start_s, top, f" {plain(phase.name)}", va="top", color=_PHASE, fontsize=8)
     for fault in timeline.faults:
-        axis.text(fault.start_s, 0.88 * top, f" {fault.name}", va="top", color=_FAULT, fontsize=8)
+        axis.text(fault.start_s, 0.88 * top, f" {plain(fault.name)}", va="top", color=_FAULT, fontsize=8)
 
 
 def _inline(svg: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from analysis.budget import Severity
 from analysis.judge import Judgement
-from reports.wording import interval, limit, measured, share
+from reports.wording import interval, limit, measured, plain, share
 
 _REASONS_SHOWN = 12
 
@@ -19,11 +19,11 @@ def verdict_table(judgement: Judgement) -> str:
         word = result.verdict.value if budget.severity is Severity.GATE else f"({result.verdict.value})"
         rows.append(
             (
-                budget.id,
-                budget.title,
-                measured(result),
-                interval(result.estimate, budget.unit),
-                limit(budget),
+                plain(budget.id),
+                plain(budget.title),
+                plain(measured(result)),
+                plain(interval(result.estimate, budget.unit)),
+                plain(limit(budget)),
                 share(result.used_ratio),
                 word,
             )
@@ -31,16 +31,17 @@ def verdict_table(judgement: Judgement) -> str:
     lines = [_aligned(rows), ""]
     for check in judgement.checks:
         word = check.verdict.value if check.applies else "n/a"
-        lines.append(f"{word:<13} {check.title}: {check.summary}")
+        lines.append(f"{word:<13} {plain(check.title)}: {plain(check.summary)}")
     reasons = judgement.reasons()
     if reasons:
         lines += ["", "Why:"]
         for what, verdict, reason in reasons[:_REASONS_SHOWN]:
             where = f" [{', '.join(str(item) for item in reason.evidence[:3])}]" if reason.evidence else ""
-            lines.append(f"  {verdict.value:<13} {what}: {reason.sentence} ({reason.code}){where}")
+            told = plain(f"{what}: {reason.sentence} ({reason.code}){where}")
+            lines.append(f"  {verdict.value:<13} {told}")
         if len(reasons) > _REASONS_SHOWN:
             lines.append(f"  … and {len(reasons) - _REASONS_SHOWN} more in the report")
-    lines += ["", f"{judgement.verdict.value}: {judgement.headline}"]
+    lines += ["", f"{judgement.verdict.value}: {plain(judgement.headline)}"]
     return "\n".join(lines)
 
 

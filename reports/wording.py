@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 
 from analysis.budget import Budget, BudgetResult, Direction
@@ -12,14 +13,23 @@ NARROW_SPACE = "\u202f"
 """Between groups of three digits: does not break."""
 
 
+_BREAKS = re.compile(r"[ \t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str) -> str:
+    """Return text on one line, without characters that move a cursor or turn the direction of writing."""
+    return _CONTROL.sub("\ufffd", _BREAKS.sub(" ", text)).strip()
+
+
 def number(value: float) -> str:
     """Return a number with four significant digits; "∞" for what never ended."""
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if value == int(value) and abs(value) < 1e7:
         return f"{int(value):,}".replace(",", NARROW_SPACE)
-    text = f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}".replace(",", NARROW_SPACE)
-    return text
+    # Up to where four digits would round to 1e+04.
+    return f"{value:.4g}" if abs(value) < 9999.5 else f"{value:,.0f}".replace(",", NARROW_SPACE)
 
 
 def amount(value: float, unit: str) -> str:
@@ -34,20 +44,30 @@ def amount(value: float, unit: str) -> str:
 
 
 def percent(value: float) -> str:
-    """Return a ratio as percent, with enough digits to tell 99.95 from 99.99, and never 100 for less than all."""
+    """Return a ratio as percent, with enough digits to tell 99.95 from 99.99.
+
+    Never 100 for less than all, and never 0 for more than nothing.
+    """
     if math.isinf(value):
-        return "∞"
+        return number(value)
     text = f"{100 * value:.3f}".rstrip("0").rstrip(".")
     if text == "100" and value < 1:
         return "> 99.999 %"
+    if text == "0" and value > 0:
+        return "< 0.001 %"
     return f"{text} %"
 
 
 def share(used: float | None) -> str:
-    """Return the used share of a budget."""
+    """Return the used share of a budget: 100 % only when just that is used."""
     if used is None:
         return "–"
-    return "> 999 %" if used > 9.99 else f"{100 * used:.0f} %"
+    if used > 9.99:
+        return "> 999 %"
+    text = f"{100 * used:.0f} %"
+    if text == "100 %" and used != 1:
+        return "> 99 %" if used < 1 else "> 100 %"
+    return text
 
 
 def bar_percent(used: float | None) -> int:

@@ -70,8 +70,8 @@ class _Share:
 def _endpoint_time(rows: pd.DataFrame, window: Window) -> _Share:
     """Return one endpoint's time, each look standing for the time to the next.
 
-    A failed look says that it was down from the look until its answer failed; it may have been down since just
-    after the look before.
+    A failed look says that it was down from the look until its answer failed, and between two failed looks it was
+    down as it is up between two good ones; it may have been down since just after the last good look.
     """
     share = _Share()
     times, healthy = rows["at_s"].to_numpy(float), rows["ok"].to_numpy(bool)
@@ -89,7 +89,8 @@ def _endpoint_time(rows: pd.DataFrame, window: Window) -> _Share:
             share.up_s += step
             continue
         share.down_s += step
-        share.least_down_s += min(step, float(latency_s[place]))
+        still_down = place + 1 < len(times) and not healthy[place + 1]
+        share.least_down_s += step if still_down else min(step, float(latency_s[place]))
         came_down = place == 0 or healthy[place - 1]
         share.most_down_s += step + (before if came_down else 0.0)
         share.bad_rows.append(int(numbers[place]))

@@ -29,6 +29,8 @@ def intervals(scene: Scene) -> Observation:
 
 def longest_gap(scene: Scene) -> Observation:
     """Return the longest time without a new block, in seconds; the observers look every probe period."""
+    if scene.window.is_empty:
+        return Nothing(why="the run did not come so far")
     gap = longest_block_gap(scene.run, scene.window)
     if gap is None:
         return Nothing(why="no block was observed")

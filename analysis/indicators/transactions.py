@@ -19,8 +19,8 @@ _SHOWN = 5
 def throughput(scene: Scene) -> Observation:
     """Return committed transactions of this run a second, over the load without its warm-up.
 
-    A transaction counts at the header time of its block. The interval is what whole blocks leave open: without and
-    with the blocks at the two edges.
+    A transaction counts at the header time of its block. The interval is what whole blocks leave open at the edges:
+    the first block inside holds what was sent before, and the first one after holds what was sent inside.
     """
     if scene.window.is_empty:
         return Nothing(why="there was no load phase")
@@ -36,15 +36,21 @@ def throughput(scene: Scene) -> Observation:
     if inside.empty:
         return Nothing(why="no block falls into the window")
     total = int(inside["count"].sum())
-    edges = sum(_edge_counts(per_block, interval) for interval in window.intervals)
     seconds = window.length_s
-    low, high = max(0.0, total - edges) / seconds, (total + edges) / seconds
+    low = (total - sum(_first_count(per_block, *interval) for interval in window.intervals)) / seconds
+    high = (total + sum(_next_count(per_block, interval[1]) for interval in window.intervals)) / seconds
     return Measurement(estimate=measured(total / seconds, low, high, total, "whole blocks at the edges"))
 
 
-def _edge_counts(per_block: pd.DataFrame, interval: tuple[float, float]) -> float:
-    """Return the transactions of the first block after the interval: they belong to it or not by a hair."""
-    later = per_block[per_block["at_s"] >= interval[1]]
+def _first_count(per_block: pd.DataFrame, start: float, end: float) -> float:
+    """Return the transactions of the first block in [start, end)."""
+    inside = per_block[(per_block["at_s"] >= start) & (per_block["at_s"] < end)]
+    return float(inside["count"].iloc[0]) if not inside.empty else 0.0
+
+
+def _next_count(per_block: pd.DataFrame, end: float) -> float:
+    """Return the transactions of the first block from `end` on; of the last one seen where none came after."""
+    later = per_block[per_block["at_s"] >= end]
     return float(later["count"].iloc[0]) if not later.empty else float(per_block["count"].iloc[-1])
 
 

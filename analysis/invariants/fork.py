@@ -17,28 +17,38 @@ _NAME, _TITLE = "invariant.no_fork", "No two nodes disagree on a block or app ha
 
 
 def no_fork(run: Run) -> Check:
-    """Return the check; INCONCLUSIVE when no height was seen on two nodes."""
+    """Return the check; INCONCLUSIVE when no height was seen on two nodes, or no block of some node."""
     blocks = run.blocks
     shared = blocks.groupby("height")["node"].nunique()
     compared = int((shared > 1).sum())
     if len(run.manifest.target.node_names) < 2:
         return Check(name=_NAME, title=_TITLE, verdict=Verdict.PASS, summary="the target has one node", applies=False)
+    why = _not_compared(run, compared)
     reasons = [
         *_different(run, blocks, "block_hash", "fork.block_hash", "the block"),
         *_different(run, blocks, "header_app_hash", "fork.app_hash", "the app hash in the header"),
         *_own_state(run, blocks),
     ]
-    if reasons:
+    if reasons and not run.is_damaged(BLOCKS):
         return Check(
             name=_NAME, title=_TITLE, verdict=Verdict.FAIL, summary=reasons[0].sentence, reasons=tuple(reasons[:_SHOWN])
         )
-    if run.is_damaged(BLOCKS) or compared == 0:
-        why = "the blocks are damaged" if run.is_damaged(BLOCKS) else "no height was seen on two nodes"
+    if why:
         reason = Reason(code="fork.not_compared", sentence=why, evidence=(Evidence(file=run.file_of(BLOCKS)),))
         return Check(name=_NAME, title=_TITLE, verdict=Verdict.INCONCLUSIVE, summary=why, reasons=(reason,))
     own = int(blocks["own_app_hash"].notna().sum())
     summary = f"{compared} heights on up to {int(shared.max())} nodes agree; {own} states computed by nodes agree"
     return Check(name=_NAME, title=_TITLE, verdict=Verdict.PASS, summary=summary)
+
+
+def _not_compared(run: Run, compared: int) -> str:
+    """Return why it cannot be said that all agree; empty when it can."""
+    if run.is_damaged(BLOCKS):
+        return "the blocks are damaged"
+    if compared == 0:
+        return "no height was seen on two nodes"
+    unseen = sorted(set(run.manifest.target.node_names) - set(run.blocks["node"]))
+    return f"no block of {', '.join(unseen)} was seen" if unseen else ""
 
 
 def _different(run: Run, blocks: pd.DataFrame, column: str, code: str, what: str) -> list[Reason]:

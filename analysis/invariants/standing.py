@@ -20,29 +20,28 @@ STUCK_BLOCKS, STUCK_S = 5, 10.0
 _NAME, _TITLE = "invariant.nobody_left_behind", "No node is stuck behind its peers"
 
 
-def nobody_left_behind(run: Run, faults: tuple[FaultStory, ...]) -> Check:
-    """Return the check; INCONCLUSIVE when heights of fewer than two nodes are known."""
+def nobody_left_behind(run: Run, faults: tuple[FaultStory, ...] | None) -> Check:
+    """Return the check; INCONCLUSIVE when some node never told its height, or the faults are not known (None)."""
     names = run.manifest.target.node_names
     status = run.probes[(run.probes["probe"] == "status") & run.probes["ok"].astype(bool)]
     seen = set(status["endpoint"])
     if len(names) < 2:
         return Check(name=_NAME, title=_TITLE, verdict=Verdict.PASS, summary="the target has one node", applies=False)
-    if len(seen) < 2:
-        sentence = f"heights of {len(seen)} nodes were seen; expected at least 2 to compare"
-        reason = Reason(code="stuck.not_compared", sentence=sentence, evidence=(Evidence(file=run.file_of(PROBES)),))
-        return Check(name=_NAME, title=_TITLE, verdict=Verdict.INCONCLUSIVE, summary=sentence, reasons=(reason,))
     highest = _highest(status)
     reasons = []
     for name in names:
-        reasons += _stuck(run, name, status[status["endpoint"] == name], highest, faults)
-    if reasons:
+        reasons += _stuck(run, name, status[status["endpoint"] == name], highest, faults or ())
+    damage = "the probes are damaged" if run.is_damaged(PROBES) else ""
+    if faults is None or run.is_fault_journal_damaged:
+        damage = "which node was meant to stand still is not known"
+    if reasons and not damage:
         summary = reasons[0].sentence
         return Check(name=_NAME, title=_TITLE, verdict=Verdict.FAIL, summary=summary, reasons=tuple(reasons))
-    if run.is_damaged(PROBES):
-        reason = Reason(
-            code="stuck.not_compared", sentence="the probes are damaged", evidence=(Evidence(file=run.file_of(PROBES)),)
-        )
-        return Check(name=_NAME, title=_TITLE, verdict=Verdict.INCONCLUSIVE, summary=reason.sentence, reasons=(reason,))
+    unseen = [name for name in names if name not in seen]
+    if unseen or damage:
+        sentence = damage or f"{', '.join(unseen)} never told a height"
+        reason = Reason(code="stuck.not_compared", sentence=sentence, evidence=(Evidence(file=run.file_of(PROBES)),))
+        return Check(name=_NAME, title=_TITLE, verdict=Verdict.INCONCLUSIVE, summary=sentence, reasons=(reason,))
     return Check(name=_NAME, title=_TITLE, verdict=Verdict.PASS, summary=f"{len(seen)} nodes kept up with the highest")
 
 
@@ -56,7 +55,7 @@ def _stuck(
 ) -> list[Reason]:
     """Return a reason when this node was stuck for long enough, outside its own faults."""
     if rows.empty:
-        return []  # a node that never answered is a matter of availability, not of silence
+        return []  # told by the check as not compared
     end = float(highest["at_s"].max())
     mine = Window.of((float(rows["at_s"].min()), end + 1)).without(
         fault.disturbed(end) for fault in faults if name in fault.targets

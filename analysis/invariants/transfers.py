@@ -8,32 +8,45 @@ from __future__ import annotations
 
 import pandas as pd
 
+from analysis.indicator import Source
 from analysis.run import Run
 from analysis.verdict import Check, Evidence, Reason, Verdict
-from bundle import BALANCES, SAMPLES, TRANSACTIONS, Outcome
+from bundle import BALANCES, SAMPLES, SUPPLY, TRANSACTIONS, Outcome
 
 _SHOWN = 5
 _NAME, _TITLE = "invariant.transfers", "No committed transfer is lost or applied twice"
 
 
 def transfers_exactly_once(run: Run) -> Check:
-    """Return the check; INCONCLUSIVE when the books were not read, not applicable without transfers."""
+    """Return the check; INCONCLUSIVE when the books were not read, not applicable without transfers.
+
+    Books with a gap taint the transactions: what was not read would count as never included.
+    """
     confirmed = run.samples[(run.samples["operation"] == "tx.confirm") & (run.samples["outcome"] == Outcome.OK.value)]
     if run.transactions.empty and confirmed.empty and not run.is_damaged(TRANSACTIONS):
         return Check(name=_NAME, title=_TITLE, verdict=Verdict.PASS, summary="there were no transfers", applies=False)
+    taints = () if _is_gapless(run) else (Source.TRANSACTIONS,)
     reasons = [*_twice(run), *_lost(run, confirmed), *_balances(run)]
-    if reasons:
-        return Check(
-            name=_NAME, title=_TITLE, verdict=Verdict.FAIL, summary=reasons[0].sentence, reasons=tuple(reasons[:_SHOWN])
-        )
+    if reasons and not _is_damaged(run):
+        summary, shown = reasons[0].sentence, tuple(reasons[:_SHOWN])
+        return Check(name=_NAME, title=_TITLE, verdict=Verdict.FAIL, summary=summary, reasons=shown, taints=taints)
     why = _not_proved(run)
     if why:
-        reason = Reason(code="transfers.not_read", sentence=why, evidence=(Evidence(file=run.file_of(TRANSACTIONS)),))
-        return Check(name=_NAME, title=_TITLE, verdict=Verdict.INCONCLUSIVE, summary=why, reasons=(reason,))
+        unread = (
+            Reason(code="transfers.not_read", sentence=why, evidence=(Evidence(file=run.file_of(TRANSACTIONS)),)),
+        )
+        verdict = Verdict.INCONCLUSIVE
+        return Check(name=_NAME, title=_TITLE, verdict=verdict, summary=why, reasons=unread, taints=taints)
     moved = int((run.transactions["code"] == 0).sum())
-    accounts = run.balances["address"].nunique()
-    summary = f"{len(confirmed)} confirmed and {moved} committed transfers, each once; {accounts} balances agree"
+    summary = f"{len(confirmed)} confirmed and {moved} committed transfers, each once; {_said_of_balances(run)}"
     return Check(name=_NAME, title=_TITLE, verdict=Verdict.PASS, summary=summary)
+
+
+def _said_of_balances(run: Run) -> str:
+    others = int(_moved(run)["sender"].isna().sum())
+    if others:
+        return f"balances not compared: {others} transactions are no plain transfers"
+    return f"{run.balances['address'].nunique()} balances agree"
 
 
 def _twice(run: Run) -> list[Reason]:
@@ -68,12 +81,12 @@ def _lost(run: Run, confirmed: pd.DataFrame) -> list[Reason]:
 def _balances(run: Run) -> list[Reason]:
     """Return a reason for every account whose balance did not change by its transfers and fees.
 
-    Accounts that other transactions may have touched are left out: only plain transfers are understood.
+    Not to be said when there are other transactions than plain transfers: they may have touched any account.
     """
     if not _is_gapless(run) or run.balances["height"].nunique() < 2 or run.is_damaged(BALANCES):
         return []
-    opening_height, closing_height = int(run.balances["height"].min()), int(run.balances["height"].max())
-    moved = run.transactions[run.transactions["height"].between(opening_height + 1, closing_height)]
+    opening_height, closing_height = _heights(run)
+    moved = _moved(run)
     if moved["sender"].isna().any():
         return []
     due = _due(moved)
@@ -91,6 +104,17 @@ def _balances(run: Run) -> list[Reason]:
     return reasons
 
 
+def _heights(run: Run) -> tuple[int, int]:
+    """Return the heights of the opening and the closing balances."""
+    return int(run.balances["height"].min()), int(run.balances["height"].max())
+
+
+def _moved(run: Run) -> pd.DataFrame:
+    """Return the transactions between the opening and the closing balances."""
+    opening, closing = _heights(run)
+    return run.transactions[run.transactions["height"].between(opening + 1, closing)]
+
+
 def _due(moved: pd.DataFrame) -> dict[str, int]:
     """Return by how much these transfers and their fees change each account's balance."""
     due: dict[str, int] = {}
@@ -104,13 +128,19 @@ def _due(moved: pd.DataFrame) -> dict[str, int]:
 
 def _not_proved(run: Run) -> str:
     """Return why the books prove nothing; empty when they do."""
-    if run.is_damaged(TRANSACTIONS) or run.is_damaged(BALANCES):
+    if _is_damaged(run):
         return "the books are damaged"
     if not _is_gapless(run):
         return "the blocks were not read without a gap"
     if run.balances["height"].nunique() < 2:
         return "the balances were not asked for at the beginning and at the end"
-    return ""
+    told = run.balances.groupby("address")["height"].nunique()
+    once = int((told < run.balances["height"].nunique()).sum())
+    return f"{once} of {len(told)} balances were told only once" if once else ""
+
+
+def _is_damaged(run: Run) -> bool:
+    return run.is_damaged(SAMPLES, TRANSACTIONS, SUPPLY, BALANCES)
 
 
 def _is_gapless(run: Run) -> bool:
