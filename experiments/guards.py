@@ -30,6 +30,9 @@ class Intent:
 
 Guard = Callable[[Target, Intent], str | None]
 
+_NOBODY = ""
+"""Stands for the validators that no node of the target claims to be; no node has this name."""
+
 
 def check(target: Target, intent: Intent) -> None:
     """Return when every guard lets the intent pass. Raises Forbidden with all reasons.
@@ -82,7 +85,12 @@ def voting_power(target: Target, intent: Intent) -> str | None:
     if intent.expected_halt:
         return None
     found = identify(target)
-    return power_reason(found.power, [*intent.targets, *found.silent])
+    if not found.silent:
+        return power_reason(found.power, intent.targets)
+    # A silent node cannot say which validator it is: what nobody claims may be its power, and counts as lost.
+    power = VotingPower(by_node={**found.power.by_node, _NOBODY: found.power.unknown})
+    reason = power_reason(power, [*intent.targets, *found.silent, _NOBODY])
+    return reason and f"{reason}; {', '.join(found.silent)} does not answer and counts as lost"
 
 
 def power_reason(power: VotingPower, lost: Sequence[str]) -> str | None:

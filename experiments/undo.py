@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bundle import Undo
 from target.control import DevnetControl, Link, LinkRule
 from target.errors import ControlError
 
 
 def perform(undo: Undo, control: DevnetControl) -> None:
-    """Take a fault away. Does nothing where it is gone already. Raises ControlError."""
+    """Take a fault away. Does nothing where it is gone already.
+
+    Raises ControlError for the first target that it cannot be taken away from; the others are tried all the same.
+    """
     match undo.verb:
         case "start":
-            for name in undo.targets:
-                control.start(name)
+            _each(undo.targets, control.start)
         case "resume":
-            for name in undo.targets:
-                control.resume(name)
+            _each(undo.targets, control.resume)
         case "open_links":
             touching = [
                 Link(source=link.source, destination=link.destination, rule=LinkRule())
@@ -25,3 +28,14 @@ def perform(undo: Undo, control: DevnetControl) -> None:
             control.set_links(touching)
         case verb:
             raise ControlError(control.address, f"no undo is called {verb!r}; expected start, resume or open_links")
+
+
+def _each(names: tuple[str, ...], order: Callable[[str], None]) -> None:
+    problems = []
+    for name in names:
+        try:
+            order(name)
+        except ControlError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]

@@ -23,6 +23,9 @@ class Operation:
     """Part of the scenario's arrivals that becomes this operation; null where it follows from the target."""
     scheduled: bool = False
     """Whether it begins on the schedule, rather than following from an operation that did."""
+    conditional: bool = False
+    """Whether it comes only when the target gives occasion (a blob was stored, somebody sent a transaction): no run
+    is held to have it."""
 
 
 @document

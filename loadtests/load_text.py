@@ -26,6 +26,8 @@ def parse_loads(text: str) -> dict[str, ScenarioLoad]:
             load = ScenarioLoad(users=0, rate_per_user_per_s=0)
         if not scenario or load.users <= 0 or not 0 < load.rate_per_user_per_s < float("inf"):
             raise ValueError(f"{part!r} is no load; expected scenario:users@rate")
+        if scenario in loads:
+            raise ValueError(f"the load {scenario!r} is there twice; expected each scenario once")
         loads[scenario] = load
     return loads
 

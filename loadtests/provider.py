@@ -64,14 +64,12 @@ class ProviderUser(HarnessUser):
         with self.measured("provider.blob_put", "HTTP") as call:
             body = {"scope": "market", "payload_base64": base64.b64encode(self._blob).decode()}
             answer = self._ask(call, "POST", "/api/v1/vault/blobs", body, expect=201)
-            identity = answer.json().get("metadata", {}).get("id")
-            if not identity:
-                raise CallFailed(ErrorKind.BAD_ANSWER, "stored without an id")
+            identity = _text(answer, "metadata", "id")
         if identity is None:
             return
         with self.measured("provider.blob_get", "HTTP") as call:
             answer = self._ask(call, "GET", f"/api/v1/vault/blobs/{identity}")
-            if base64.b64decode(answer.json().get("data_base64", "")) != self._blob:
+            if _text(answer, "data_base64") != base64.b64encode(self._blob).decode():
                 raise CallFailed(ErrorKind.BAD_ANSWER, "the blob is not what was stored")
         with self.measured("provider.blob_delete", "HTTP") as call:
             self._ask(call, "DELETE", f"/api/v1/vault/blobs/{identity}", expect=204)
@@ -98,3 +96,13 @@ class ProviderUser(HarnessUser):
         answer = pool.request(call, method, path, body=content, headers=headers)
         expect_status(answer, expect)
         return answer
+
+
+def _text(answer: Answer, *path: str) -> str:
+    """Return the text at the path in a JSON answer. Raises CallFailed when there is none, or it is empty."""
+    value = answer.json()
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(value, str) or not value:
+        raise CallFailed(ErrorKind.BAD_ANSWER, f"answer has no {'.'.join(path)}")
+    return value

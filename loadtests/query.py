@@ -31,7 +31,7 @@ class QueryUser(HarnessUser):
         global _latest_height
         with self.measured("rpc.status", "RPC") as call:
             result = rpc_call(self.session.rpc, call, "status")
-            _latest_height = max(_latest_height, int(_part(result, "sync_info", "latest_block_height")))
+            _latest_height = max(_latest_height, _number(result, "sync_info", "latest_block_height"))
 
     @task(20)
     def rpc_block(self) -> None:
@@ -78,7 +78,7 @@ class QueryUser(HarnessUser):
             if self.session.grpc is None:
                 raise CallFailed(ErrorKind.NOT_SENT, "the target serves no gRPC")
             answer = self.session.grpc.unary(call, "/cosmos.bank.v1beta1.Query/Balance", request)
-            _require(first_bytes(first_bytes(answer, 1), 1).decode() == self._denom, "no balance")
+            _require(_coin_denom(answer) == self._denom, "no balance")
 
     @property
     def _denom(self) -> str:
@@ -104,6 +104,23 @@ def _part(value: Any, *path: str) -> Any:
             raise CallFailed(ErrorKind.BAD_ANSWER, f"answer has no {'.'.join(path)}")
         value = value[key]
     return value
+
+
+def _number(value: Any, *path: str) -> int:
+    """Return the whole number, mostly written as text, that lies at the path. Raises CallFailed."""
+    found = _part(value, *path)
+    try:
+        return int(found)
+    except (TypeError, ValueError):
+        raise CallFailed(ErrorKind.BAD_ANSWER, f"{'.'.join(path)} is {found!r}") from None
+
+
+def _coin_denom(answer: bytes) -> str:
+    """Return the denomination of the coin in a QueryBalanceResponse, "" when there is none."""
+    try:
+        return first_bytes(first_bytes(answer, 1), 1).decode()
+    except ValueError:
+        return ""
 
 
 def _require(condition: bool, otherwise: str) -> None:

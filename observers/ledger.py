@@ -11,16 +11,19 @@ import time
 
 from bundle import TableWriter
 from observers.observer import ticks
-from target.errors import TargetError
+from target.errors import BadAnswer, TargetError
 from target.query import balances, total_supply
 from target.rpc import Block, BlockResults, Event, RpcClient
 from target.target import Target
 from target.transaction import hash_of, read_transfer
 
 _ASK_LIMIT_S = 5.0
+_HEIGHT_LIMIT_S = 1.0
+"""Every node is asked for its height; one that is mute must not hold up the reading from the others for long."""
 _PERIOD_S = 0.25
 MAX_ACCOUNTS = 5000
 """Load accounts whose balances are written down; of a larger pool, the first ones."""
+_MOST_STORABLE = 2**63 - 1
 FINISH_LIMIT_S = 10.0
 """How long the end of the watch may take to read up to the last block and the closing balances."""
 
@@ -35,6 +38,7 @@ class LedgerWatch:
     ) -> None:
         self._target = target
         self._clients = {node.name: RpcClient(node.rpc_url, timeout_s=_ASK_LIMIT_S) for node in target.nodes}
+        self._heights = {node.name: RpcClient(node.rpc_url, timeout_s=_HEIGHT_LIMIT_S) for node in target.nodes}
         self._transactions, self._supply, self._balances = transactions, supply, balance_table
         self._height = 0
         self._addresses: list[str] = []
@@ -75,18 +79,25 @@ class LedgerWatch:
             time.sleep(_PERIOD_S)
 
     def _advance(self) -> bool:
-        """Read the blocks that are there by now; returns whether all of them could be read from some node."""
+        """Read the blocks that any node has by now; returns whether the last of them was read.
+
+        Every node is asked: one that answers may stand still while the others go on.
+        """
+        highest = 0
         for name, client in self._clients.items():
             try:
-                highest = client.status().height
-                while self._height < highest:
-                    block = client.block(self._height + 1)
-                    self._write(name, block, client.block_results(self._height + 1))
+                height = self._heights[name].status().height
+                highest = max(highest, height)
+                while self._height < height:
+                    block, results = client.block(self._height + 1), client.block_results(self._height + 1)
+                    if len(block.transactions) != len(results.transactions):
+                        why = f"has {len(block.transactions)} transactions and {len(results.transactions)} results"
+                        raise BadAnswer(client.url, f"block {self._height + 1} {why}")
+                    self._write(name, block, results)
                     self._height += 1
-                return True
             except TargetError:
                 continue
-        return False
+        return 0 < highest <= self._height
 
     def _write(self, node: str, block: Block, results: BlockResults) -> None:
         now, height, denom = time.time(), block.header.height, self._target.chain.denom
@@ -104,8 +115,8 @@ class LedgerWatch:
                 gas_used=result.gas_used,
                 sender=transfer.sender if transfer else None,
                 recipient=transfer.recipient if transfer else None,
-                amount_uve=transfer.amount if transfer else None,
-                fee_uve=_fee_charged(result.events, denom),
+                amount_uve=_storable(transfer.amount) if transfer else None,
+                fee_uve=_storable(_fee_charged(result.events, denom)),
                 node=node,
                 observed_at_s=now,
             )
@@ -127,19 +138,20 @@ class LedgerWatch:
 
 def _fee_charged(events: tuple[Event, ...], denom: str) -> int:
     """Return the fee that the chain took, by its own event; 0 where it took none (refused before the fee)."""
-    for event in events:
-        fee = event.attributes.get("fee", "") if event.kind == "tx" else ""
-        if fee.endswith(denom) and fee[: -len(denom)].isdigit():
-            return int(fee[: -len(denom)])
-    return 0
+    return next((_amount(fee, denom) for e in events if e.kind == "tx" and (fee := e.attributes.get("fee"))), 0)
 
 
 def _sum_of(events: list[Event], kind: str, denom: str) -> int:
-    """Return the sum of a bank event's amounts ("coinbase": minted, "burn": burned), texts like "12uve,3x"."""
-    total = 0
-    for event in events:
-        if event.kind == kind:
-            for part in event.attributes.get("amount", "").split(","):
-                if part.endswith(denom) and part[: -len(denom)].isdigit():
-                    total += int(part[: -len(denom)])
-    return total
+    """Return the sum of a bank event's amounts ("coinbase": minted, "burn": burned)."""
+    return sum(_amount(event.attributes.get("amount", ""), denom) for event in events if event.kind == kind)
+
+
+def _amount(coins: str, denom: str) -> int:
+    """Return how much of a denomination is in a text like "12uve,3x"."""
+    parts = [part.removesuffix(denom) for part in coins.split(",") if part.endswith(denom)]
+    return sum(int(part) for part in parts if part.isascii() and part.isdigit())
+
+
+def _storable(amount: int) -> int | None:
+    """Return the amount, None when it is more than the table can hold: a transfer of that much can only have failed."""
+    return amount if amount <= _MOST_STORABLE else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 from bundle import BALANCES, BLOCKS, PROBES, RESOURCES, SUPPLY, TRANSACTIONS, BundleLayout, Table, TableWriter
@@ -17,8 +18,10 @@ FLUSH_PERIOD_S = 0.25
 _JOIN_LIMIT_S = FINISH_LIMIT_S + 5.0
 
 
-def watch(target: Target, layout: BundleLayout, *, period_s: float, stop: threading.Event) -> None:
-    """Watch until `stop` is set, then write the closing balances and end."""
+def watch(
+    target: Target, layout: BundleLayout, *, period_s: float, stop: threading.Event, parent: int | None = None
+) -> None:
+    """Watch until `stop` is set, or until the process `parent` is gone; then write the closing balances and end."""
     writers = {table.name: TableWriter(layout, table) for table in _TABLES}
     threads = [
         threading.Thread(target=observer.run, args=(stop,), name=observer.name, daemon=True)
@@ -28,6 +31,8 @@ def watch(target: Target, layout: BundleLayout, *, period_s: float, stop: thread
         thread.start()
     while not stop.wait(FLUSH_PERIOD_S):
         _flush(writers)
+        if parent is not None and os.getppid() != parent:
+            stop.set()
     for thread in threads:
         thread.join(_JOIN_LIMIT_S)
     for writer in writers.values():

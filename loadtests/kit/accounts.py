@@ -84,8 +84,8 @@ class AccountPool:
         self._free.append(account)
 
     def resync(self, account: LoadAccount) -> None:
-        """Ask the chain for the account's sequence, then put it back."""
-        self._preparers.spawn(self._prepare, account.key)
+        """Ask the chain for the account's sequence, then put it back. Does not wait for it: the follower calls this."""
+        gevent.spawn(self._preparers.spawn, self._prepare, account.key)  # which waits while the pool is full
 
     def wait_until_asked(self, limit_s: float) -> None:
         """Wait until the chain has been asked for every account, at most `limit_s`; the rest goes on behind."""

@@ -100,7 +100,7 @@ class BlockFollower:
             node = self._nodes.choose()
             try:
                 self._follow(node)
-            except (SocketClosed, TargetError, KeyError, TypeError, ValueError):
+            except (SocketClosed, TargetError, AttributeError, KeyError, TypeError, ValueError):
                 self._nodes.failed(node)
                 gevent.sleep(_RETRY_S)
 
@@ -167,7 +167,9 @@ class BlockFollower:
         now = time.monotonic()
         gone = [tx_hash for tx_hash, item in self._pending.items() if everything or item.expires_at_s <= now]
         for tx_hash in gone:
-            pending = self._pending.pop(tx_hash)
+            pending = self._pending.pop(tx_hash, None)
+            if pending is None:
+                continue  # settled by a block while another one's callback waited
             failure = CallFailed(
                 ErrorKind.NOT_INCLUDED, f"accepted, and in no block up to {self._height}", outcome=Outcome.UNKNOWN
             )

@@ -18,6 +18,8 @@ from loadtests.kit.endpoints import EndpointPool
 REQUEST_LIMIT_S = 5.0
 CONNECT_LIMIT_S = 2.0
 _CONNECTIONS = 1000  # to one endpoint; a bound, not a target
+_CUT_OFF_TEXTS = ("connection closed", "Incomplete response", "Invalid EOF state")
+"""What the parser calls an answer that ended in its middle: it has one class for that and for garbage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class HttpEndpoint:
             connection_timeout=min(CONNECT_LIMIT_S, limit_s),
             network_timeout=limit_s,
         )
+        # The library sends idempotent requests again when a connection breaks, up to `size` + 1 times: never here.
+        self._client._connection_pool.size = -1
 
     def request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         """Return the answer, read whole within the limit. Raises CallFailed, _NotConnected."""
@@ -66,6 +70,8 @@ class HttpEndpoint:
         except (HTTPConnectionClosed, OSError) as error:
             raise CallFailed(ErrorKind.BROKEN, f"{self.name}: {error}", outcome=Outcome.UNKNOWN) from None
         except HTTPParseError as error:
+            if any(text in str(error) for text in _CUT_OFF_TEXTS):
+                raise CallFailed(ErrorKind.BROKEN, f"{self.name}: {error}", outcome=Outcome.UNKNOWN) from None
             raise CallFailed(ErrorKind.BAD_ANSWER, f"{self.name}: {error}") from None
         return Answer(response.status_code, content)
 

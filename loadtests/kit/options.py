@@ -6,7 +6,7 @@ import argparse
 
 from locust.argument_parser import LocustArgumentParser
 
-from loadtests.load_text import ScenarioLoad, parse_loads
+from loadtests.load_text import parse_loads
 
 
 def add_options(parser: LocustArgumentParser) -> None:
@@ -32,7 +32,7 @@ def add_options(parser: LocustArgumentParser) -> None:
         "--loads",
         env_var="GAMEDAY_LOADS",
         type=_loads,
-        default={},
+        default="",
         help='Fixed load by scenario, "transfer:55@1,query:20@5": 55 users with 1 operation a second, …',
     )
     group.add_argument(
@@ -48,6 +48,13 @@ def add_options(parser: LocustArgumentParser) -> None:
         type=_positive_number,
         default=60.0,
         help="Seconds after which a transaction that no block has counts as not included (default: 60)",
+    )
+    group.add_argument(
+        "--drain-limit",
+        env_var="GAMEDAY_DRAIN_LIMIT_S",
+        type=_positive_number,
+        default=30.0,
+        help="Seconds that the end of the test waits for transactions on their way (default: 30)",
     )
     group.add_argument(
         "--start-at",
@@ -66,11 +73,13 @@ def add_options(parser: LocustArgumentParser) -> None:
     group.add_argument("--seed", env_var="GAMEDAY_SEED", type=int, default=1, help="Seed of all random draws")
 
 
-def _loads(text: str) -> dict[str, ScenarioLoad]:
+def _loads(text: str) -> str:
+    """Return the text when it can be read. It stays text: a Locust master sends its options to its workers."""
     try:
-        return parse_loads(text)
+        parse_loads(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _positive_number(text: str) -> float:

@@ -12,9 +12,11 @@ from typing import Any
 import gevent
 
 from bundle import SAMPLES, BundleLayout, ErrorKind, Outcome, TableWriter
-from loadtests.kit.calls import DETAIL_CHARS, Call, CallFailed
+from loadtests.kit.calls import Call, CallFailed
 
 FLUSH_PERIOD_S = 0.5
+_CUT_OFF_TEXTS = ("connection broken", "connection closed", "incomplete")
+"""What requests and geventhttpclient call an answer that ended in its middle."""
 
 
 class Recorder:
@@ -33,12 +35,14 @@ class Recorder:
         exception: Exception | None = None,
         context: dict[str, Any] | None = None,
         start_time: float | None = None,
+        response: Any = None,
         **_: Any,
     ) -> None:
         """Take one request event, from this kit or from a plain Locust user."""
         call = (context or {}).get("call")
         if not isinstance(call, Call):
-            call = _foreign(request_type, name, response_time, response_length, exception, start_time)
+            failure = _classify(exception, int(getattr(response, "status_code", 0) or 0)) if exception else None
+            call = _foreign(request_type, name, response_time, response_length, failure, start_time)
         failure = call.failure
         self._writer.append(
             intended_at_s=call.intended_at_s,
@@ -71,7 +75,7 @@ def _foreign(
     name: str,
     response_time: float,
     response_length: int,
-    exception: Exception | None,
+    failure: CallFailed | None,
     start_time: float | None,
 ) -> Call:
     """Return the call behind an event that this kit did not fire; it was sent when it was meant to be."""
@@ -84,15 +88,24 @@ def _foreign(
         sent_at_s=sent_at_s,
         ended_at_s=sent_at_s + response_time / 1000,
         answer_bytes=response_length,
-        failure=_classify(exception) if exception else None,
+        failure=failure,
     )
 
 
-def _classify(exception: Exception) -> CallFailed:
-    """Return a foreign exception as a failure of ours; a timeout leaves open whether the request took effect."""
-    detail = f"{type(exception).__name__}: {exception}"[:DETAIL_CHARS]
-    if isinstance(exception, TimeoutError) or "timed out" in detail.lower() or "timeout" in detail.lower():
+def _classify(exception: Exception, status: int) -> CallFailed:
+    """Return a foreign exception as a failure of ours.
+
+    Without a whole answer it is open whether the request took effect. A 429 is an error of the client here: Locust
+    counts it as a failure, so it must not be one of the kinds that are none.
+    """
+    detail = f"{type(exception).__name__}: {exception}"
+    text = detail.lower()
+    if status >= 400:
+        return CallFailed(ErrorKind.SERVER_ERROR if status >= 500 else ErrorKind.CLIENT_ERROR, detail)
+    if isinstance(exception, TimeoutError) or "timed out" in text or "timeout" in text:
         return CallFailed(ErrorKind.TIMEOUT, detail, outcome=Outcome.UNKNOWN)
     if isinstance(exception, ConnectionRefusedError):
         return CallFailed(ErrorKind.REFUSED, detail)
+    if isinstance(exception, ConnectionError) or any(sign in text for sign in _CUT_OFF_TEXTS):
+        return CallFailed(ErrorKind.BROKEN, detail, outcome=Outcome.UNKNOWN)
     return CallFailed(ErrorKind.BAD_ANSWER, detail)

@@ -22,12 +22,14 @@ def rpc_call(pool: HttpPool, call: Call, method: str, **parameters: Any) -> Any:
     """Return the result of one JSON-RPC call. Raises CallFailed."""
     request = {"jsonrpc": "2.0", "id": next(_ids), "method": method, "params": parameters}
     answer = pool.request(call, "POST", "/", body=json.dumps(request).encode(), headers=_HEADERS)
-    if answer.status != 200 and not answer.body.startswith(b"{"):
-        expect_status(answer)
-    envelope = answer.json()
-    if not isinstance(envelope, dict) or ("result" not in envelope and "error" not in envelope):
+    try:
+        envelope = json.loads(answer.body)
+    except ValueError:
+        envelope = None
+    if not isinstance(envelope, dict) or ("result" not in envelope and not isinstance(envelope.get("error"), dict)):
+        expect_status(answer)  # not the node's words: a gateway's, which its status tells
         raise CallFailed(ErrorKind.BAD_ANSWER, f"no JSON-RPC envelope: {answer.body[:80]!r}")
-    if error := envelope.get("error"):
+    if isinstance(error := envelope.get("error"), dict):
         text = f"{error.get('code')} {error.get('message')}: {error.get('data')}"
         raise CallFailed(_error_kind(text), text)
     return envelope["result"]

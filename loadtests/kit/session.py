@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import gevent
 from gevent.lock import RLock
@@ -30,7 +30,7 @@ from loadtests.kit.grpc_pool import GrpcEndpoint, GrpcPool
 from loadtests.kit.http import HttpEndpoint, HttpPool
 from loadtests.kit.options import add_options
 from loadtests.kit.recorder import Recorder
-from loadtests.load_text import ScenarioLoad
+from loadtests.load_text import ScenarioLoad, parse_loads
 from target.errors import TargetError
 from target.keys import AccountKey
 from target.probe import supports_unordered
@@ -41,8 +41,6 @@ from target.target import Node, Target, load_target
 T = TypeVar("T")
 
 END_MARGIN_S = 1.0
-DRAIN_LIMIT_S = 30.0
-"""How long the end of a test waits for blocks with the transactions that are still on their way."""
 
 
 def shared_part(make: Callable[[Session], T]) -> property:
@@ -76,10 +74,11 @@ class Session:
         """Writes one line about the load's own progress into the bundle."""
         self.seed: int = options.seed
         self.default_rate_per_s: float = options.rate_per_user
-        self.loads: dict[str, ScenarioLoad] = options.loads
+        self.loads: dict[str, ScenarioLoad] = parse_loads(options.loads)
         self._tx_order: str = options.tx_order
         self._confirm_limit_s: float = options.confirm_limit
         self.start_at_s: float = options.start_at
+        self._drain_limit_s: float = options.drain_limit
         self._load_time_s = _load_time(options.load_time, options.run_time)
         self._user_count = 0
         self.parts: dict[str, Any] = {}
@@ -137,6 +136,8 @@ class Session:
         """How transfers are kept apart; "auto" asks the chain."""
         if self._tx_order != "auto":
             return TxOrder(self._tx_order)
+        if self.target.accounts is None:
+            return TxOrder.SEQUENCE  # nobody to ask with, and nobody to send
         for client in self._setup_clients:
             try:
                 unordered = supports_unordered(client, self.target, self._account_keys[0])
@@ -169,10 +170,14 @@ class Session:
         self.note("started")
         self.ends_at_s = time.time() + self._load_time_s
 
+    def hurry(self) -> None:
+        """Take note that Locust was told to quit, by a signal: the end waits for nothing then."""
+        self._drain_limit_s = 0.0
+
     def drain(self) -> None:
         """Wait for the blocks of transactions on their way. Users have stopped by now."""
         if "follower" in self.parts:
-            self.follower.drain(DRAIN_LIMIT_S)
+            self.follower.drain(self._drain_limit_s)
 
     def close(self) -> None:
         if "follower" in self.parts:
@@ -199,44 +204,59 @@ def _on_parser(parser: Any, **_: Any) -> None:
 
 @events.init.add_listener
 def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
-    """Begin the session; a bad Target file ends Locust with exit code 2."""
+    """Begin the session; a bad Target file, bundle or load ends Locust with one sentence and exit code 2."""
     options = environment.parsed_options
     if options is None:
         return
     try:
         target = load_target(Path(options.target_file))
     except DocumentError as error:
-        print(error, flush=True)
-        raise SystemExit(2) from None
+        _refuse(str(error))
     recorder = None
     note: Callable[[str], None] = _note_nothing
     if options.bundle:
         worker = f"worker-{runner.worker_index}" if isinstance(runner, WorkerRunner) else "local"
         layout = BundleLayout(root=Path(options.bundle))
-        recorder = Recorder(layout, worker)
+        try:
+            layout.logs.mkdir(parents=True, exist_ok=True)
+            recorder = Recorder(layout, worker)
+        except OSError as error:
+            _refuse(f"cannot record into {layout.root}: {error}")
         note = partial(_note, layout, worker)
         environment.events.request.add_listener(recorder.on_request)
     session = Session(environment, target, recorder, note)
     _sessions[id(environment)] = session
+    # Before anything that waits: a Locust master may start the test while a worker still gets ready.
+    environment.events.test_start.add_listener(lambda **_: session.begin())
+    # Fires after the test's end when its time is over, and before it when a signal ends Locust.
+    environment.events.quitting.add_listener(lambda **_: session.hurry())
+    environment.events.test_stop.add_listener(lambda **_: session.drain())
+    environment.events.quit.add_listener(lambda **_: session.close())
     _fix_user_counts(environment, session)
     for user_class in environment.user_classes:
         if hasattr(user_class, "prepare"):
             user_class.prepare(session)
     note("ready")
     gevent.sleep(max(0.0, session.start_at_s - time.time()))
-    environment.events.test_start.add_listener(lambda **_: session.begin())
-    environment.events.test_stop.add_listener(lambda **_: session.drain())
-    environment.events.quit.add_listener(lambda **_: session.close())
 
 
 def _fix_user_counts(environment: Environment, session: Session) -> None:
     """With --loads, each scenario has exactly its users; a class without a load gets none."""
     if not session.loads:
         return
+    known = {getattr(cls, "scenario", "") for cls in environment.user_classes} - {""}
+    if unknown := sorted(set(session.loads) - known):
+        _refuse(f"--loads names {', '.join(unknown)}; expected some of {', '.join(sorted(known))}")
     chosen = [cls for cls in environment.user_classes if getattr(cls, "scenario", "") in session.loads]
     for user_class in chosen:
         user_class.fixed_count = session.loads[getattr(user_class, "scenario", "")].users
     environment.user_classes[:] = chosen
+
+
+def _refuse(sentence: str) -> NoReturn:
+    """End Locust. An ordinary exception would not: Locust logs what a listener raises."""
+    print(sentence, flush=True)
+    raise SystemExit(2) from None
 
 
 def _load_time(load_time_s: float | None, run_time_s: float | None) -> float:

@@ -16,6 +16,7 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.uri import parse_uri
 
 CONNECT_LIMIT_S = 5.0
@@ -38,8 +39,13 @@ class EventSocket:
         self._protocol = ClientProtocol(uri, max_size=MAX_MESSAGE_BYTES)
         self._messages: deque[str] = deque()
         self._pieces: list[bytes] = []
+        self._ended = ""
+        """Why there is nothing more to come; what has come before is still received."""
         try:
             self._socket = socket.create_connection((uri.host, uri.port), timeout=CONNECT_LIMIT_S)
+        except OSError as error:
+            raise SocketClosed(f"cannot connect: {error}") from None
+        try:
             if secure:
                 import ssl
 
@@ -48,30 +54,42 @@ class EventSocket:
             self._flush()
             self._handshake()
         except OSError as error:
+            self.close()
             raise SocketClosed(f"cannot connect: {error}") from None
+        except BaseException:
+            self.close()
+            raise
 
     def subscribe(self, query: str, *, identity: int) -> None:
         """Ask for events that match `query`; answers and events carry `identity`. Raises SocketClosed."""
         request = {"jsonrpc": "2.0", "method": "subscribe", "id": identity, "params": {"query": query}}
-        self._protocol.send_text(json.dumps(request).encode())
+        try:
+            self._protocol.send_text(json.dumps(request).encode())
+        except WebSocketException as error:
+            raise SocketClosed(self._ended or str(error)) from None
         self._flush()
 
     def receive(self, limit_s: float) -> tuple[Any, float] | None:
         """Return (message, Unix time at which it was complete), None when none came in time.
 
-        Raises SocketClosed when the connection ended or sent something that is no JSON.
+        Raises SocketClosed when the connection ended, or sent something that is no JSON object.
         """
         end = time.monotonic() + limit_s
         while not self._messages:
+            if self._ended:
+                raise SocketClosed(self._ended)
             left = end - time.monotonic()
             if left <= 0:
                 return None
             self._read(left)
         text, arrived_at_s = self._messages.popleft(), time.time()
         try:
-            return json.loads(text), arrived_at_s
+            message = json.loads(text)
         except ValueError:
-            raise SocketClosed(f"sent something that is no JSON: {text[:60]!r}") from None
+            message = None
+        if not isinstance(message, dict):
+            raise SocketClosed(f"sent something that is no JSON object: {text[:60]!r}")
+        return message, arrived_at_s
 
     def close(self) -> None:
         """End the connection without waiting for the other side."""
@@ -80,8 +98,10 @@ class EventSocket:
     def _handshake(self) -> None:
         end = time.monotonic() + CONNECT_LIMIT_S
         while self._protocol.handshake_exc is None:
-            if self._protocol.state.name == "OPEN":
-                return
+            if self._protocol.state is not State.CONNECTING:
+                return  # open; or open and ended again, which `receive` tells
+            if self._ended:
+                raise SocketClosed(self._ended)
             self._read(end - time.monotonic())
         raise SocketClosed(f"refuses the upgrade: {self._protocol.handshake_exc}")
 
@@ -91,7 +111,7 @@ class EventSocket:
         try:
             data = self._socket.recv(_READ_BYTES)
         except TimeoutError:
-            if self._protocol.state.name == "CONNECTING":
+            if self._protocol.state is State.CONNECTING:
                 raise SocketClosed("does not answer the upgrade in time") from None
             return
         except OSError as error:
@@ -100,25 +120,25 @@ class EventSocket:
             self._protocol.receive_data(data) if data else self._protocol.receive_eof()
         except (WebSocketException, EOFError) as error:
             raise SocketClosed(str(error)) from None
-        self._flush()
         for event in self._protocol.events_received():
             self._take(event)
-        if not data:
-            raise SocketClosed("the other side closed the connection")
+        if not data or self._protocol.state in (State.CLOSING, State.CLOSED):
+            # By a close frame, by the end of the stream, or by what is no WebSocket any more.
+            self._ended = self._ended or "the other side closed the connection"
+        try:
+            self._flush()
+        except SocketClosed as error:
+            self._ended = self._ended or str(error)
 
     def _take(self, event: Frame | Response | Any) -> None:
-        if not isinstance(event, Frame):
-            return
-        if event.opcode is Opcode.CLOSE:
-            raise SocketClosed("the other side closed the connection")
-        if event.opcode in (Opcode.TEXT, Opcode.CONT, Opcode.BINARY):
+        if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.CONT, Opcode.BINARY):
             self._pieces.append(bytes(event.data))
             if event.fin:
                 self._messages.append(b"".join(self._pieces).decode(errors="replace"))
                 self._pieces.clear()
 
     def _flush(self) -> None:
-        """Send what the protocol wants sent, answers to pings included."""
+        """Send what the protocol wants sent, answers to pings included. Raises SocketClosed."""
         try:
             for data in self._protocol.data_to_send():
                 if data:
