@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from experiments.fault import Forbidden
 from gamedays.cli_devnet import devnet, doctor, janitor
 from gamedays.exit_code import ExitCode, of_verdict
 from gamedays.gameday import Options, judge_and_report, run_gameday
-from gamedays.interruption import StopRun
+from gamedays.interruption import Interruption, StopRun
 from gamedays.plan import EXPERIMENTS, find_plan, load_plan, shipped_plans
 from gamedays.progress import Progress
 from gamedays.validate import validate as validate_file
@@ -45,6 +46,7 @@ def run(plan: str, target_file: Path | None, runs: Path, allow_production: bool)
     layout, judgement = run_gameday(load_plan(find_plan(plan)), options, Progress())
     _tell(judgement)
     click.echo(f"report: {layout.report_html}")
+    Interruption.ignore()
     sys.exit(of_verdict(judgement.verdict))
 
 
@@ -146,6 +148,9 @@ def main() -> None:
         _fail(str(error), ExitCode.INCONCLUSIVE)
     except (DevnetError, OSError) as error:
         _fail(str(error), ExitCode.HARNESS_ERROR)
+    except Exception as error:  # Python would end with 1, which says that a budget failed
+        traceback.print_exc()
+        _fail(f"the harness failed: {type(error).__name__}: {error}", ExitCode.HARNESS_ERROR)
 
 
 def _fail(message: str, code: ExitCode) -> None:

@@ -62,8 +62,8 @@ def up(
         problem = Problem(where="NAME", found=f"is {name!r}", expected="lower-case letters, digits, - and _")
         raise DocumentError("gameday devnet up", (problem,))
     progress = Progress()
-    with Interruption(progress.step).listening():
-        running = bring_up(name, spec, progress.step, owned=False, block=block)
+    Interruption(progress.step).listen()
+    running = bring_up(name, spec, progress.step, owned=False, block=block)
     for line in describe(running.record).lines:
         click.echo(line)
     click.echo(f"export GAMEDAY_TARGET={running.network.target_file}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import shutil
 import sys
 import time
@@ -43,7 +42,7 @@ from target.target import Target
 
 _OBSERVERS_READY_LIMIT_S = 20.0
 _LOAD_READY_LIMIT_S = 40.0
-_LOAD_END_LIMIT_S = 60.0
+_LOAD_END_SPARE_S = 30.0
 _EXPERIMENT_SPARE_S = 60.0
 _EXPERIMENT = "chaos-"
 _STOP_GRACE_S = 15.0
@@ -66,6 +65,8 @@ class Conductor:
         layout: BundleLayout,
         progress: Progress,
         process_logs: Path | None = None,
+        *,
+        allow_production: bool = False,
     ) -> None:
         """`process_logs` is a folder with logs of the target's processes, whose ends go into the bundle."""
         self._plan = plan
@@ -74,6 +75,7 @@ class Conductor:
         self._layout = layout
         self._progress = progress
         self._process_logs = process_logs
+        self._allow_production = allow_production
         self._children: list[Child] = []
         self._records: list[ChildRecord] = []
         self._book = LeaseBook(path=layout.fault_journal)
@@ -121,7 +123,7 @@ class Conductor:
         self._end_phase("load", load_end)
         self._begin_phase("drain", load_end)
         self._progress.step("drain: waiting for the last transactions")
-        self._finish(load, _LOAD_END_LIMIT_S)
+        self._finish(load, plan.drain_limit_s + _LOAD_END_SPARE_S)
         self._end_phase("drain", time.time())
         self._stop_child(observers)
 
@@ -224,7 +226,8 @@ class Conductor:
 
     def _observer_arguments(self) -> list[str]:
         period_s = str(self._plan.file.probe_period_s)
-        return ["--target-file", str(self._target_file), "--bundle", str(self._layout.root), "--period-s", period_s]
+        files = ["--target-file", str(self._target_file), "--bundle", str(self._layout.root)]
+        return [*files, "--period-s", period_s, "--end-with-parent"]
 
     def _locust_arguments(self) -> list[str]:
         plan = self._plan
@@ -246,6 +249,7 @@ class Conductor:
             "GAMEDAY_LOADS": format_loads(loads),
             "GAMEDAY_SEED": str(self._plan.file.seed),
             "GAMEDAY_START_AT_S": repr(start_at_s),
+            "GAMEDAY_DRAIN_LIMIT_S": repr(self._plan.file.drain_limit_s),
             "GAMEDAY_LOAD_S": repr(self._plan.file.load_s),
         }
 
@@ -260,7 +264,7 @@ class Conductor:
             "GAMEDAY_EFFECT_LIMIT_S": str(fault.effect_limit_s),
             "GAMEDAY_RECOVERY_LIMIT_S": str(fault.recovery_limit_s),
             "GAMEDAY_EXPECTED_HALT": str(fault.expected_halt).lower(),
-            "GAMEDAY_ALLOW_PRODUCTION": os.environ.get("GAMEDAY_ALLOW_PRODUCTION", "false"),
+            "GAMEDAY_ALLOW_PRODUCTION": str(self._allow_production).lower(),
         }
 
     # --- the end, whatever came before ---

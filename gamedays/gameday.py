@@ -53,12 +53,11 @@ def run_gameday(plan: Plan, options: Options, progress: Progress) -> tuple[Bundl
     came before anything began, DevnetError, DocumentError.
     """
     interruption = Interruption(progress.step)
-    with interruption.listening():
-        with stand_on(plan, options, progress) as ground:
-            interruption.careful()
-            layout = _conduct(plan, ground, options, progress, interruption)
-        judgement = judge_and_report(layout.root, progress)
-    return layout, judgement
+    interruption.listen()
+    with stand_on(plan, options, progress) as ground:
+        interruption.careful()
+        layout = _conduct(plan, ground, options, progress, interruption)
+    return layout, judge_and_report(layout.root, progress)
 
 
 def judge_and_report(bundle: Path, progress: Progress, *, budgets: Path | None = None, write: bool = True) -> Judgement:
@@ -91,7 +90,15 @@ def _conduct(
         failure, record = f"the target cannot be used: {error}", unreachable_record(ground.target)
     layout = create_bundle(options.runs, plan.file.name)
     progress.step(f"bundle {layout.root}")
-    conductor = Conductor(plan, ground.target, ground.target_file, layout, progress, ground.process_logs)
+    conductor = Conductor(
+        plan,
+        ground.target,
+        ground.target_file,
+        layout,
+        progress,
+        ground.process_logs,
+        allow_production=options.allow_production,
+    )
     if failure:
         conductor.record_failure(record, failure)
     else:

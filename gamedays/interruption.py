@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 
 _LOOK_S = 0.05
@@ -44,17 +43,13 @@ class Interruption:
         self._signal: int | None = None
         self._raises_at_once = True
         self._finishing = False
+        self._has_asked_for_patience = False
         self._deadline: float | None = None
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Catch SIGINT and SIGTERM for as long as the block lasts."""
-        previous = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+    def listen(self) -> None:
+        """Catch SIGINT and SIGTERM from here to the end of the process: its exit code tells the verdict."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
 
     def careful(self) -> None:
         """From here on a signal raises at waiting points only."""
@@ -87,8 +82,15 @@ class Interruption:
             time.sleep(_LOOK_S)
         return True
 
+    @staticmethod
+    def ignore() -> None:
+        """From here on signals are ignored: the verdict is told, and the process is about to end with it."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._signal is not None or self._finishing:
+        if (self._signal is not None or self._finishing) and not self._has_asked_for_patience:
+            self._has_asked_for_patience = True
             self._say("healing and sealing, please wait: nothing is left behind")
         first, self._signal = self._signal is None, number
         if first and self._raises_at_once:

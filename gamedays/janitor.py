@@ -30,17 +30,26 @@ def heal_target(target: Target) -> Iterator[str]:
 
 
 def _heal(control: DevnetControl, name: str) -> Iterator[str]:
+    """Heal what can be healed: one thing that cannot keeps no other from it."""
     try:
         broken = [link for link in control.links() if not link.rule.is_clear]
         if broken:
             control.set_links(Link(source=k.source, destination=k.destination, rule=LinkRule()) for k in broken)
             yield f"{name}: opened {len(broken)} links"
-        for process in control.processes():
+    except TargetError as error:
+        yield f"{name}: not healed: {error}"
+    try:
+        processes = control.processes()
+    except TargetError as error:
+        yield f"{name}: not healed: {error}"
+        return
+    for process in processes:
+        try:
             if process.state is ProcessState.PAUSED:
                 control.resume(process.name)
                 yield f"{name}: resumed {process.name}"
             elif process.state is ProcessState.EXITED:
                 control.start(process.name)
                 yield f"{name}: started {process.name}"
-    except TargetError as error:
-        yield f"{name}: not healed: {error}"
+        except TargetError as error:
+            yield f"{name}: not healed: {error}"

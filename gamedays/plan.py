@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -58,6 +60,9 @@ class FaultEntry:
     expected_halt: bool = False
     """Declares that the chain will stand still, and that success is recovery."""
 
+    def __post_init__(self) -> None:
+        _check_once("targets", self.targets)
+
 
 @document
 class PlanFile:
@@ -73,6 +78,8 @@ class PlanFile:
     devnet: NetworkSpec | None = None
     baseline_s: PositiveSeconds = 10.0
     load_s: PositiveSeconds
+    drain_limit_s: PositiveSeconds = 15.0
+    """How long the end of the load waits for transactions on their way; what no block has then counts as lost."""
     time_limit_s: PositiveSeconds | None = None
     """The run is healed and ended when it takes longer."""
     probe_period_s: Annotated[float, Ge(0.05), Le(5)] = 0.2
@@ -86,9 +93,9 @@ class PlanFile:
     def __post_init__(self) -> None:
         if self.target_file is not None and self.devnet is not None:
             raise ValueError("has both target_file and devnet; expected one of them")
-        names = [entry.scenario for entry in self.load]
-        if len(set(names)) < len(names):
-            raise ValueError(f"has the scenario {max(names, key=names.count)!r} twice under load; expected each once")
+        _check_once("load", (entry.scenario for entry in self.load))
+        _check_once("budgets", self.budgets)
+        _check_once("budget", (change.id for change in self.budget))
         free_from = 0.0
         for place, fault in enumerate(self.fault):
             if fault.at_s < free_from:
@@ -144,7 +151,7 @@ class Plan:
 def find_plan(name: str) -> Path:
     """Return the path of a plan given by path, or by the name of one of the plans that come with the harness."""
     shipped = PLANS / f"{name}.toml"
-    return shipped if not Path(name).exists() and shipped.is_file() else Path(name)
+    return shipped if not os.path.exists(name) and os.path.isfile(shipped) else Path(name)
 
 
 def shipped_plans() -> list[Path]:
@@ -180,6 +187,13 @@ def load_plan(path: Path) -> Plan:
     )
 
 
+def _check_once(where: str, names: Iterable[str]) -> None:
+    """Raise ValueError when a name is there twice: which of the two is meant?"""
+    all_names = list(names)
+    if len(set(all_names)) < len(all_names):
+        raise ValueError(f"has {max(all_names, key=all_names.count)!r} twice under {where}; expected each once")
+
+
 def _unknown(where: str, name: str, known: list[str]) -> Problem:
     return Problem(where=where, found=f"is {name!r}", expected=f"one of {', '.join(known)}")
 
@@ -198,5 +212,6 @@ def _expected(entry: LoadEntry, scenario: Scenario) -> ExpectedLoad:
                 scheduled=operation.scheduled,
             )
             for operation in scenario.operation
+            if not operation.conditional
         ),
     )

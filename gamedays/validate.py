@@ -11,49 +11,59 @@ from pathlib import Path
 from analysis.budget import read_budgets
 from bundle import Damage, DocumentError, Problem, find_damage, open_bundle, read_manifest
 from gamedays.plan import load_plan
-from target.file import read_target_file
+from target.file import TargetFile, read_target_file
+from target.target import check_addresses
 
 
 def validate(path: Path) -> str:
     """Return in words what the file is. Raises DocumentError or NotABundle with everything that is wrong."""
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, it raises for no name at all
         return _bundle(path)
     if path.suffix in (".yaml", ".yml"):
         return _experiment(path)
     match _kind(path):
         case "target":
-            file = read_target_file(path)
+            file = _target(path)
             return f"a target, {file.name}, with {len(file.node)} nodes"
         case "budgets":
             return f"a rulebook of {len(read_budgets(path))} budgets"
     plan = load_plan(path)
+    if plan.file.target_file is not None:
+        _target(path.parent / plan.file.target_file)
     return f"a plan, {plan.file.name}, with {len(plan.file.load)} loads and {len(plan.file.fault)} faults"
 
 
 def _kind(path: Path) -> str:
-    """Return what a TOML file seems to be; "plan" when nothing tells, so that its errors are a plan's."""
+    """Return what a file seems to be; "plan" when nothing tells, so that its errors are a plan's."""
+    if path.suffix == ".json":
+        return "budgets"  # as in a bundle: nothing else that a person writes is JSON
     try:
         keys = set(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return "plan"  # reading it as one says what is wrong
     if "node" in keys or "chain_id" in keys:
         return "target"
     return "budgets" if keys == {"budget"} else "plan"
 
 
+def _target(path: Path) -> TargetFile:
+    """Return the Target file at `path`, its addresses checked. Its secrets may be known elsewhere only."""
+    file = read_target_file(path)
+    check_addresses(file, source=str(path))
+    return file
+
+
 def _bundle(path: Path) -> str:
     layout = open_bundle(path)
     damage = find_damage(layout, read_manifest(layout.manifest))
     if damage:
-        problems = tuple(
-            Problem(where=d.file, found=f"is {d.kind}: {d.detail}", expected="it as sealed") for d in damage
-        )
-        raise DocumentError(str(path), problems)
+        raise DocumentError(str(path), tuple(_damage_problem(item) for item in damage))
     return "a bundle, as sealed"
 
 
 def _damage_problem(damage: Damage) -> Problem:
-    return Problem(where=damage.file, found=f"is {damage.kind}: {damage.detail}", expected="it as sealed")
+    name = damage.file if damage.file.isprintable() else ascii(damage.file)
+    return Problem(where=name, found=f"is {damage.kind}: {damage.detail}", expected="it as sealed")
 
 
 def _experiment(path: Path) -> str:
