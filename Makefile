@@ -1,10 +1,12 @@
 # The interface of this project. Every target sets up what it needs.
 .DEFAULT_GOAL := help
 BIN := .venv/bin
-export PYTHONDONTWRITEBYTECODE := 1
+# Without compiled files, collecting the tests takes twice as long.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Importing Locust patches sockets, so the load kit's tests have a process of their own.
-FAST_TESTS := tests/unit tests/contracts tests/properties --ignore=tests/unit/loadtests
+KIT_TESTS := tests/unit/loadtests
+UNIT_TESTS := tests/unit tests/contracts tests/golden --ignore=$(KIT_TESTS)
 
 .PHONY: help
 help: ## Say what there is
@@ -19,16 +21,29 @@ demo: setup ## Run the smoke gameday on a real four-validator chain and say wher
 	$(BIN)/gameday run smoke
 
 .PHONY: test
-test: check test-go test-e2e ## Run every test, those on the real chain included
+test: lint test-unit test-go test-e2e ## Run every test, those on the real chain included
 
 .PHONY: check
-check: setup ## Lint, types, import rules and the fast tests: under a minute
+check: lint ## Lint, types, import rules and the fast tests: under a minute
+	@$(MAKE) --no-print-directory -j2 --output-sync=target check-unit check-kit
+
+.PHONY: lint
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -q $(FAST_TESTS)
-	$(BIN)/pytest -q tests/unit/loadtests
+
+.PHONY: check-unit check-kit
+check-unit:
+	$(BIN)/pytest -q -m "not slow" -n 2 --dist worksteal $(UNIT_TESTS)
+check-kit:
+	$(BIN)/pytest -q -m "not slow" $(KIT_TESTS)
+
+.PHONY: test-unit
+test-unit: setup
+	$(BIN)/pytest -q -n 2 --dist worksteal $(UNIT_TESTS)
+	$(BIN)/pytest -q $(KIT_TESTS)
 
 .PHONY: test-go
 test-go: setup ## Run the chain's own tests

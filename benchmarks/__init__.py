@@ -1,1 +1,1 @@
-"""Measurements of what the project claims. They print figures with the machine's load beside them, and assert nothing."""
+"""Measurements of what the project claims: figures with the machine's load beside them, and no assertion."""

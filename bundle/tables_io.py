@@ -56,9 +56,10 @@ class TableWriter:
         values = [row.pop(name, None) for name in self._names]
         if row:
             raise TypeError(f"unknown columns: {', '.join(sorted(row))}")
-        missing = [name for name, value in zip(self._names, values, strict=True) if value is None]
-        if not self._needed.isdisjoint(missing):
-            raise TypeError(f"no value for: {', '.join(name for name in missing if name in self._needed)}")
+        if None in values:
+            nulls = {name for name, value in zip(self._names, values, strict=True) if value is None}
+            if missing := sorted(self._needed & nulls):
+                raise TypeError(f"no value for: {', '.join(missing)}")
         with self._lock:
             for column, value in zip(self._columns, values, strict=True):
                 column.append(value)

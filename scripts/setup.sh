@@ -20,9 +20,20 @@ if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     exit 2
 fi
 
-wanted=$("$python" -c 'import hashlib, sys; print(sys.version.split()[0], hashlib.sha256(open("requirements/lock.txt", "rb").read() + open("pyproject.toml", "rb").read()).hexdigest())')
+made_of() {
+    "$python" -c 'import hashlib, sys; print(sys.version.split()[0], hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' "$1"
+}
+install_project() {
+    .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+    made_of pyproject.toml > .venv/project-from
+}
+
+wanted=$(made_of requirements/lock.txt)
 stamp=.venv/made-from
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && .venv/bin/python -c 'import locust, chaoslib, pyarrow' 2>/dev/null; then
+    if [ ! -f .venv/project-from ] || [ "$(cat .venv/project-from)" != "$(made_of pyproject.toml)" ]; then
+        install_project
+    fi
     exit 0
 fi
 
@@ -38,6 +49,6 @@ rm -f "$stamp"
         /^ERROR|^error/ { print; fflush() }
         /^pip ended with/ { code = $4 }
         END { exit code }' >&2
-.venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+install_project
 echo "$wanted" > "$stamp"
 echo "setup: done" >&2

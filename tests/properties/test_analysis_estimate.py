@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from analysis.estimate import quantile, ratio
 
+pytestmark = pytest.mark.slow
+
 LAW = settings(derandomize=True, deadline=None, max_examples=100)
 
 # Few distinct values, so that ties are common; infinite ones, because a timeout is one.

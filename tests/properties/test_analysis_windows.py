@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.windows import Window
+
+pytestmark = pytest.mark.slow
 
 LAW = settings(derandomize=True, deadline=None, max_examples=100)
 

@@ -15,6 +15,8 @@ from bundle import DocumentError, Manifest, parse_document, read_json, read_mani
 from bundle.manifest import manifest_text
 from tests.strategies import LAW, json_values, manifests
 
+pytestmark = pytest.mark.slow
+
 
 @LAW
 @given(manifests)

@@ -24,6 +24,8 @@ from bundle import (
 from bundle.fault_journal import open_leases
 from tests.strategies import FEW, LAW, fault_events, manifests
 
+pytestmark = pytest.mark.slow
+
 
 @FEW
 @given(st.lists(fault_events, max_size=5), st.data())

@@ -17,6 +17,8 @@ from bundle.tables import ALL_TABLES
 from tests.strategies import FEW, LAW, rows_of
 from tests.unit.bundle.test_manifest import MANIFEST
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def new_layout() -> Iterator[BundleLayout]:

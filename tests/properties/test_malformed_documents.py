@@ -42,6 +42,8 @@ from tests.properties import malformed
 from tests.properties.malformed import BUDGET, SEED, TARGET, Malformed, toml
 from tests.unit.bundle.test_manifest import MANIFEST
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent.parent
 PLAN = ROOT / "gamedays" / "smoke.toml"
 FULL_MANIFEST = replace(

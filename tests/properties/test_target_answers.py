@@ -31,6 +31,8 @@ from tests.servers import Reply, Request, http_server
 from tests.strategies import LAW, json_values
 from tests.unit.target.test_rpc import SHAPES, holes, replaced
 
+pytestmark = pytest.mark.slow
+
 Call = Callable[[RpcClient], Any]
 
 CALLS: dict[str, Call] = {

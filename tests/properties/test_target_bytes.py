@@ -16,6 +16,8 @@ from target.transaction import ChainIdentity, Transfer, TransferSigner, hash_of,
 from target.wire import bytes_field, fields, first_bytes, first_int, text_field, uint_field, varint
 from tests.strategies import FEW, LAW, mnemonics, prefixes
 
+pytestmark = pytest.mark.slow
+
 CHARSET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 payloads = st.binary(max_size=45)
 uint64 = st.integers(0, 2**64 - 1)

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from bundle import DocumentError
 from target.file import Environment, NodeEntry, TargetFile, read_target_file, target_toml
 from target.target import resolve
 from tests.strategies import LAW, target_files
+
+pytestmark = pytest.mark.slow
 
 
 def read_back(text: str) -> TargetFile:

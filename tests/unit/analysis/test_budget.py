@@ -422,6 +422,7 @@ def test_every_budget_has_a_violation() -> None:
     assert list(VIOLATIONS) == list(ALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id_", VIOLATIONS)
 def test_each_budget_is_failed_by_its_violation_and_no_other_is(tmp_path: Path, id_: str) -> None:
     violation = VIOLATIONS[id_]

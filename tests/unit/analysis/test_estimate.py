@@ -68,6 +68,7 @@ def test_quantile_of_a_few_values(values: list[float], probability: float, expec
     assert found.count == len(values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("percent", [50, 95, 99])
 def test_the_rank_of_the_quantile_is_exact_for_every_sample_size(percent: int) -> None:
     """No rounding of 0.95 · n may move the rank: it is the smallest whole number that is not below it."""
@@ -107,6 +108,7 @@ TRUE_P95: dict[Distribution, float] = {exponential: -math.log(0.05), bimodal: 9.
 TRUE_P50: dict[Distribution, float] = {exponential: math.log(2), bimodal: 0.5 / 0.9}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [60, 200, 2000])
 @pytest.mark.parametrize("distribution", [exponential, bimodal])
 @pytest.mark.parametrize(("probability", "truths"), [(0.5, TRUE_P50), (0.95, TRUE_P95)])

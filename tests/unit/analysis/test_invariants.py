@@ -71,6 +71,7 @@ BROKEN: list[tuple[str, Callable[[SyntheticRun], object], str, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "spoil", "which", "code"), BROKEN, ids=[case[0] for case in BROKEN])
 def test_each_break_fails_its_own_invariant_and_no_other(
     tmp_path: Path, name: str, spoil: Callable[[SyntheticRun], object], which: str, code: str

@@ -43,6 +43,8 @@ from tests.bundles import (
 )
 from tests.unit.analysis.judgements import against, budget_verdicts, codes, sentences
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 PASS, INCONCLUSIVE, FAIL = Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL
 

@@ -32,6 +32,8 @@ from tests.bundles import (
 )
 from tests.unit.analysis.judgements import against, codes, taints
 
+pytestmark = pytest.mark.slow
+
 TABLES = {
     "samples/local.parquet": "samples",
     "blocks.parquet": "blocks",

@@ -35,6 +35,8 @@ from tests.bundles import (
 )
 from tests.unit.analysis.judgements import against, budget_verdicts, codes, sentences, taints
 
+pytestmark = pytest.mark.slow
+
 Spoil = Callable[[SyntheticRun], object]
 
 

@@ -184,6 +184,7 @@ def test_the_same_name_gives_the_same_keys_and_another_one_others(chain_binary: 
     assert keys("a", "one") != keys("c", "two")
 
 
+@pytest.mark.slow
 def test_thousands_of_accounts_are_numbered_without_a_gap(chain_binary: Path, tmp_path: Path) -> None:
     record = a_record(tmp_path, chain_binary, NetworkSpec(validators=1, providers=0, accounts=3000))
     write_network_files(record)

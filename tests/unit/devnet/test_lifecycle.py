@@ -34,6 +34,8 @@ from tests.unit.devnet.networks import (
     wait_for,
 )
 
+pytestmark = pytest.mark.slow
+
 Said = list[str]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ def a_network(block: int, validators: int = 4, providers: int = 1) -> Network:
     return Network(name="test", block=block, home=Path("/nowhere"), spec=spec)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(
     block=st.integers(FIRST_BLOCK, LAST_BLOCK),

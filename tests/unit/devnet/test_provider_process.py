@@ -19,6 +19,8 @@ import pytest
 
 from devnet.provider.embedded import Address
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-m", "devnet.provider", "--chain-id", "virtengine-devnet-1"]
 START_S = 30

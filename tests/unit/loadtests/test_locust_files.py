@@ -23,6 +23,8 @@ from tests.unit.loadtests.locust_process import (
     samples_of,
 )
 
+pytestmark = pytest.mark.slow
+
 ACCOUNTS = 30
 NETWORK = f"""
 import os, sys

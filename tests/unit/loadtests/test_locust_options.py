@@ -11,6 +11,8 @@ from loadtests.kit import session as _session  # adds our options  # noqa: F401
 from tests.unit.loadtests.kit_session import TARGET
 from tests.unit.loadtests.locust_process import Ended, locust
 
+pytestmark = pytest.mark.slow
+
 HEADLESS = ("--headless", "-u", "1", "-r", "1", "-t", "1")
 NODE = '[[node]]\nname = "node-0"\nrpc = "http://127.0.0.1:1"\n'
 

@@ -30,6 +30,8 @@ from observers.watch import watch
 from tests.unit.observers.fake_chain_node import chain_nodes
 from tests.unit.observers.watching import MNEMONIC, a_target, wait_for
 
+pytestmark = pytest.mark.slow
+
 TABLES = (PROBES, BLOCKS, TRANSACTIONS, SUPPLY, BALANCES, RESOURCES)
 ROOT = Path(__file__).resolve().parents[3]
 

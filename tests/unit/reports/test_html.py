@@ -24,6 +24,8 @@ from reports.plot import timeline_svg
 from tests.bundles import SyntheticRun, healthy, healthy_by_the_rulebook
 from tests.unit.reports.judged import HOSTILE, hostile, judged, spoilt, unrecovered
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 VOID = {"meta", "link", "br", "img", "hr", "input", "col", "wbr"}
 LOADING = {

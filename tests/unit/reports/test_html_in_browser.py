@@ -16,7 +16,7 @@ from reports.write import write_reports
 from tests.unit.reports.browser import BINARY, Tab, browser
 from tests.unit.reports.judged import hostile, spoilt
 
-pytestmark = pytest.mark.skipif(BINARY is None, reason="no Chromium on the PATH")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(BINARY is None, reason="no Chromium on the PATH")]
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "bundle"
 PAGE = {"light": (0xFF, 0xFF, 0xFF), "dark": (0x12, 0x17, 0x1D)}

@@ -263,6 +263,7 @@ def test_each_form_is_rendered_by_name(bad: Judged) -> None:
         render(run, judgement, "pdf")
 
 
+@pytest.mark.slow
 def test_reports_are_written_beside_the_run_and_leave_it_whole(tmp_path: Path) -> None:
     root = healthy().write(tmp_path)
     run, judgement = judge(root)
