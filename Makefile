@@ -36,13 +36,13 @@ lint: setup
 
 .PHONY: check-unit check-kit
 check-unit:
-	$(BIN)/pytest -q -m "not slow" -n 2 --dist worksteal $(UNIT_TESTS)
+	$(BIN)/pytest -q -m "not slow" -n 2 --dist loadfile $(UNIT_TESTS)
 check-kit:
 	$(BIN)/pytest -q -m "not slow" $(KIT_TESTS)
 
 .PHONY: test-unit
 test-unit: setup
-	$(BIN)/pytest -q -n 2 --dist worksteal $(UNIT_TESTS)
+	$(BIN)/pytest -q -n 2 --dist loadfile $(UNIT_TESTS) tests/properties
 	$(BIN)/pytest -q $(KIT_TESTS)
 
 .PHONY: test-go

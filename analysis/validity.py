@@ -184,13 +184,14 @@ def _gaps(
 
 def _heights_missing(run: Run) -> list[Reason]:
     """Return a reason when there is a height between the first and the last block seen that no node was seen with."""
-    seen = set(run.blocks["height"])
-    if not seen:
-        return []  # nothing seen is told by the table, and by every budget that rests on it
-    missing = sorted(set(range(min(seen), max(seen))) - seen)
-    if not missing:
+    seen = run.blocks["height"].drop_duplicates().sort_values()
+    # Nothing seen is told by the table, and by every budget that rests on it.
+    skipped = seen.diff() - 1
+    missing = int(skipped.sum())
+    if missing == 0:
         return []
-    sentence = f"{len(missing)} heights were seen on no node, the first of them {missing[0]}"
+    first = int(seen[skipped > 0].iloc[0] - skipped[skipped > 0].iloc[0])
+    sentence = f"{missing} heights were seen on no node, the first of them {first}"
     return [Reason(code="watch.heights_missing", sentence=sentence, evidence=(Evidence(file=run.file_of(BLOCKS)),))]
 
 
@@ -200,8 +201,10 @@ def _load_offered(run: Run) -> Check:
     reasons, parts = [], []
     for expected in run.manifest.loads:
         if load is None or load.end_at_s is None:
-            sentence = f"the load {expected.scenario} never began"
-            reasons.append(Reason(code="load.not_started", sentence=sentence, evidence=(_manifest(run),)))
+            code = "load.not_started" if load is None else "load.unfinished"
+            happened = "never began" if load is None else "was under way when the run died"
+            sentence = f"the load {expected.scenario} {happened}"
+            reasons.append(Reason(code=code, sentence=sentence, evidence=(_manifest(run),)))
             continue
         intended = expected.rate_per_s * (load.end_at_s - load.start_at_s)
         offered, kept_back = _offered(run, expected)
@@ -256,7 +259,7 @@ def _counts_equal(run: Run) -> Check:
     counts = run.locust_counts
     if not run.manifest.loads:
         return _check("load.counts", "Samples equal Locust's counts", [], "the plan has no load", applies=False)
-    if counts is None:
+    if not counts:
         sentence = "Locust left no statistics to compare the samples with"
         reasons = [Reason(code="load.no_statistics", sentence=sentence, evidence=(Evidence(file="logs/locust.json"),))]
         return _check("load.counts", "Samples equal Locust's counts", reasons, "", taints=(Source.SAMPLES,))

@@ -143,15 +143,13 @@ class Manifest:
     end: RunEnd = RunEnd.RUNNING
     end_reason: str = ""
     planned_s: float
-    """Time that the plan itself asks for: baseline, load and recovery."""
+    """Time that the plan itself asks for: baseline and load."""
     target: TargetRecord
     loads: tuple[ExpectedLoad, ...]
     faults: tuple[ExpectedFault, ...]
     phases: tuple[PhaseRecord, ...] = ()
     clocks: tuple[ClockRecord, ...] = ()
     children: tuple[ChildRecord, ...] = ()
-    observed_kinds: tuple[str, ...] = ()
-    """What the observers were asked to watch; absence of their rows is then a gap."""
     probe_period_s: float
     versions: dict[str, str] = field(default_factory=dict)
     host: dict[str, str | int | float] = field(default_factory=dict)

@@ -260,7 +260,6 @@ def _target_file(record: NetworkRecord) -> TargetFile:
         denom=DENOM,
         gas_price=MINIMUM_GAS_PRICE,
         block_time_s=spec.timeout_commit_ms / 1000 + 0.3,  # measured: consensus takes 0.3 s of four validators
-        rate_limit_per_account=10 if spec.rate_limit else 0,
         node=tuple(nodes),
         provider=tuple(providers),
         accounts=AccountsEntry(mnemonic=TEST_MNEMONIC, count=spec.accounts),

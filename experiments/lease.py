@@ -74,6 +74,7 @@ class LeaseBook:
         for planned in reversed(self.open()):
             if planned.undo is None:
                 continue
+            self._note_expired(planned)
             try:
                 perform(planned.undo, control)
             except TargetError as error:
@@ -85,19 +86,24 @@ class LeaseBook:
             raise problems[0]
         return undone
 
+    def _note_expired(self, planned: FaultEvent) -> None:
+        """Write, once, that a lease's deadline passed before anybody undid it."""
+        if planned.deadline_at_s is None or time.time() < planned.deadline_at_s:
+            return
+        self._write_once(planned, FaultEventKind.EXPIRED)
+
     def note_undone(self, planned: FaultEvent) -> None:
         """Write that a lease was undone, unless that is written already."""
+        self._write_once(planned, FaultEventKind.HEALED)
+
+    def _write_once(self, planned: FaultEvent, kind: FaultEventKind) -> None:
         events = read_fault_journal(self.path)
-        if any(event.lease == planned.lease and event.event is FaultEventKind.HEALED for event in events):
+        if any(event.lease == planned.lease and event.event is kind for event in events):
             return
-        healed = FaultEvent(
-            lease=planned.lease,
-            event=FaultEventKind.HEALED,
-            at_s=time.time(),
-            fault=planned.fault,
-            targets=planned.targets,
+        event = FaultEvent(
+            lease=planned.lease, event=kind, at_s=time.time(), fault=planned.fault, targets=planned.targets
         )
-        FaultJournal(self.path).write(healed)
+        FaultJournal(self.path).write(event)
 
     def _await(self, fault: Fault, look: Callable[[], str | None], kind: FaultEventKind, limit_s: float) -> bool:
         lease = self._lease_of(fault)

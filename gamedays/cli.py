@@ -11,7 +11,7 @@ import click
 
 from bundle import DocumentError
 from bundle.errors import BundleError
-from devnet.errors import DevnetError
+from devnet.errors import DevnetError, NoSuchNetwork
 from experiments.fault import Forbidden
 from gamedays.cli_devnet import devnet, doctor, janitor
 from gamedays.exit_code import ExitCode, of_verdict
@@ -138,7 +138,7 @@ def main() -> None:
         sys.exit(ExitCode.USAGE)
     except click.Abort:
         sys.exit(ExitCode.INCONCLUSIVE)
-    except BundleError as error:
+    except (BundleError, NoSuchNetwork) as error:
         _fail(str(error), ExitCode.USAGE)
     except Forbidden as error:
         _fail(str(error), ExitCode.REFUSED)

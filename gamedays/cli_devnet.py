@@ -86,14 +86,15 @@ def status(name: str | None) -> None:
 
 @devnet.command()
 @click.argument("name", required=False)
-@click.option("--all", "everything", is_flag=True, help="Every network of this user.")
+@click.option("--all", "everything", is_flag=True, help="Every network of this user but those of runs that go on.")
 @click.option("--keep-files", is_flag=True, help="Leave data and logs on disk.")
 def down(name: str | None, everything: bool, keep_files: bool) -> None:
     """Stop a network and delete its files."""
     if everything == (name is not None):
         raise click.UsageError("name one network, or say --all")
-    records = all_records() if everything else [find_record(name or "")]
-    for record in records:
+    # One that a run owns ends with the run; by its name it can be taken down all the same.
+    every = [record for record in all_records() if not (record.file.owned and record.keeper() is not None)]
+    for record in every if everything else [find_record(name or "")]:
         take_down(record, keep_files=keep_files)
         click.echo(f"{record.network.name}: down")
     if everything:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from devnet.errors import DevnetError
+from bundle import DocumentError, Problem
 from devnet.lifecycle import sweep_dead
 from devnet.record import all_records
 from target.control import DevnetControl, Link, LinkRule, ProcessState, connect_control
@@ -13,19 +13,23 @@ from target.target import Target
 
 
 def clean_devnets() -> Iterator[str]:
-    """Heal every devnet that lives and sweep those that do not; yields a line for each thing that was done."""
+    """Heal every devnet that lives and sweep those that do not; yields a line for each thing that was done.
+
+    One that is owned belongs to a run that goes on: what is broken there is meant, and ends with the run.
+    """
     for record in all_records():
-        if record.keeper() is not None and record.file.is_supervised:
+        if record.keeper() is not None and record.file.is_supervised and not record.file.owned:
             yield from _heal(DevnetControl(record.socket), record.network.name)
     for name in sweep_dead():
         yield f"{name}: its supervisor was gone; files deleted"
 
 
 def heal_target(target: Target) -> Iterator[str]:
-    """Heal one target; yields a line for each thing that was done. Raises DevnetError when it has no control port."""
+    """Heal one target; yields a line for each thing that was done. Raises DocumentError when it has no control port."""
     control = connect_control(target)
     if control is None:
-        raise DevnetError(f'{target.name} has control = "none": there is nothing that could be healed from here')
+        problem = Problem(where="control", found='is "none": nothing could be healed from here', expected='"devnet"')
+        raise DocumentError(f"target {target.name}", (problem,))
     yield from _heal(control, target.name)
 
 

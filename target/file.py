@@ -127,9 +127,7 @@ class TargetFile:
     denom: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9/:._-]{2,127}$")] = "uve"
     gas_price: Annotated[float, Ge(0)] = 0.025
     block_time_s: Annotated[float, Gt(0)] = 1.3
-    """Expected time from block to block: sizes account pools and limits."""
-    rate_limit_per_account: Annotated[int, Ge(0)] = 10
-    """Transactions of one account in one block that VirtEngine's ante handler admits; 0 when it has no limit."""
+    """Expected time from block to block: sizes limits of waiting for one."""
     node: Annotated[tuple[NodeEntry, ...], MinLen(1)]
     provider: tuple[ProviderEntry, ...] = ()
     api: tuple[ApiEntry, ...] = ()

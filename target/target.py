@@ -94,7 +94,6 @@ class Target:
     genesis_hash: str | None
     bech32_prefix: str
     block_time_s: float
-    rate_limit_per_account: int
     nodes: tuple[Node, ...]
     providers: tuple[Provider, ...]
     apis: tuple[Api, ...]
@@ -144,7 +143,6 @@ def _resolve(resolver: _Resolver, file: TargetFile, source: str) -> Target:
         genesis_hash=file.genesis_hash,
         bech32_prefix=file.bech32_prefix,
         block_time_s=file.block_time_s,
-        rate_limit_per_account=file.rate_limit_per_account,
         nodes=nodes,
         providers=providers,
         apis=gateways or own,

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -57,7 +57,8 @@ def http_server(answer: Callable[[Request], Reply]) -> Iterator[str]:
             self.send_response(reply.status)
             self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
-            self.wfile.write(reply.body)
+            with suppress(BrokenPipeError):  # who asked need not wait for all of it
+                self.wfile.write(reply.body)
 
         do_GET = do_POST = do_PUT = _reply  # noqa: N815
 

@@ -139,7 +139,6 @@ manifests = st.builds(
     children=st.lists(st.builds(ChildRecord, name=texts, exit_code=st.none() | int64, note=texts), max_size=2).map(
         tuple
     ),
-    observed_kinds=st.lists(texts, max_size=3).map(tuple),
     probe_period_s=finite,
     versions=st.dictionaries(texts, texts, max_size=3),
     host=st.dictionaries(texts, texts | int64 | finite, max_size=3),
@@ -197,7 +196,6 @@ def target_files(draw: st.DrawFn) -> TargetFile:
         denom=draw(st.from_regex(r"[a-zA-Z][a-zA-Z0-9/:._-]{2,20}", fullmatch=True)),
         gas_price=draw(st.floats(0, 1e6)),
         block_time_s=draw(st.floats(0.01, 1e4)),
-        rate_limit_per_account=draw(st.integers(0, 1000)),
         node=tuple(nodes),
         provider=tuple(providers),
         api=tuple(apis),

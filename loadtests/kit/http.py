@@ -9,6 +9,7 @@ from typing import Any
 
 import gevent
 from geventhttpclient import HTTPClient
+from geventhttpclient.connectionpool import ConnectionPool
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 from bundle import ErrorKind, Outcome
@@ -37,8 +38,21 @@ class Answer:
             raise CallFailed(ErrorKind.BAD_ANSWER, f"answer is no JSON: {self.body[:80]!r}") from None
 
 
-class _NotConnected(Exception):
+class _NotConnected(OSError):
     """The request did not leave: another endpoint may have it."""
+
+
+def _tell_connecting_apart(pool: ConnectionPool) -> None:
+    """Make the pool say so when a connection was not made in time: by then no byte of a request has left."""
+    connect = pool._connect_socket
+
+    def connect_or_say(sock: gevent.socket.socket, address: Any) -> gevent.socket.socket:
+        try:
+            return connect(sock, address)
+        except TimeoutError:
+            raise _NotConnected("no connection in time") from None
+
+    pool._connect_socket = connect_or_say  # type: ignore[method-assign]  # the client makes its pool itself
 
 
 class HttpEndpoint:
@@ -51,11 +65,12 @@ class HttpEndpoint:
         self._client = HTTPClient.from_url(
             url,
             concurrency=_CONNECTIONS,
-            connection_timeout=min(CONNECT_LIMIT_S, limit_s),
+            connection_timeout=min(CONNECT_LIMIT_S, limit_s / 2),
             network_timeout=limit_s,
         )
         # The library sends idempotent requests again when a connection breaks, up to `size` + 1 times: never here.
         self._client._connection_pool.size = -1
+        _tell_connecting_apart(self._client._connection_pool)
 
     def request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         """Return the answer, read whole within the limit. Raises CallFailed, _NotConnected."""
@@ -63,6 +78,8 @@ class HttpEndpoint:
             with gevent.Timeout(self._limit_s, TimeoutError("no whole answer in time")):
                 response = self._client.request(method, path, body=body, headers=headers)
                 content = bytes(response.read())
+        except _NotConnected as error:
+            raise _NotConnected(f"{self.name}: {error}") from None
         except TimeoutError as error:
             raise CallFailed(ErrorKind.TIMEOUT, f"{self.name}: {error}", outcome=Outcome.UNKNOWN) from None
         except (ConnectionRefusedError, socket.gaierror) as error:

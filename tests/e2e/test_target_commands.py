@@ -74,7 +74,7 @@ def test_unknown_networks_are_an_error() -> None:
     """Status and down of a network that there is not."""
     for verb in ("status", "down"):
         answer = gameday("devnet", verb, "nowhere")
-        assert answer.code == 5
+        assert answer.code == 2
         assert "no devnet is called 'nowhere'" in answer.err
 
 

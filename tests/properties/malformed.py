@@ -262,7 +262,6 @@ TARGET: dict[str, Any] = {
     "denom": "uve",
     "gas_price": 0.025,
     "block_time_s": 1.3,
-    "rate_limit_per_account": 10,
     "provider": [{"name": "provider-0", "url": "http://127.0.0.1:1", "auth": "insecure", "principal": "harness"}],
     "api": [{"name": "gateway", "rest": "http://127.0.0.1:1", "grpc": "127.0.0.1:1"}],
     "accounts": {"mnemonic": "abandon " * 11 + "about", "first": 0, "count": 3},
@@ -289,7 +288,7 @@ TARGET_RULES = Rules(
             *("accounts.mnemonic", "accounts.count"),
         }
     ),
-    whole=frozenset({"rate_limit_per_account", "accounts.first", "accounts.count"}),
+    whole=frozenset({"accounts.first", "accounts.count"}),
     beyond={
         "name": _NO_NAME,
         "environment": ("", "prod", "Dev", "staging", "production"),
@@ -301,7 +300,6 @@ TARGET_RULES = Rules(
         "denom": ("", "u", "1uve", "u ve", "u" * 129),
         "gas_price": (-0.001, -1, 10**30),
         "block_time_s": (0, -1),
-        "rate_limit_per_account": (-1, 10**30),
         "provider[].name": (*_NO_NAME, "validator-0", "gateway"),
         "provider[].url": _NO_URL,
         "provider[].auth": ("", "hmac", "none", "HMAC"),

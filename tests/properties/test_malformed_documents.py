@@ -64,7 +64,6 @@ FULL_MANIFEST = replace(
     faults=(ExpectedFault(experiment="kill", targets=("a",), expected_halt=False, hold_s=5.0, recovery_limit_s=60.0),),
     clocks=(ClockRecord(process="conductor", wall_minus_monotonic_s=1.0),),
     children=(ChildRecord(name="locust", exit_code=0),),
-    observed_kinds=("blocks",),
 )
 
 

@@ -224,6 +224,13 @@ CASES = [
         taints=LOAD,
     ),
     Case(
+        name="empty statistics of Locust",
+        spoil=lambda run: setattr(run, "locust", []),
+        codes={"load.no_statistics"},
+        check="load.counts",
+        taints=SAMPLES,
+    ),
+    Case(
         name="no statistics of Locust",
         spoil=lambda run: run.left_out.add("logs/locust.json"),
         codes={"load.no_statistics"},
@@ -306,7 +313,7 @@ def test_a_load_that_has_not_ended_is_no_load(tmp_path: Path) -> None:
     baseline, load, _ = run.manifest.phases
     run.manifest = replace(run.manifest, phases=(baseline, replace(load, end_at_s=None)))
     found = run.judge(tmp_path)
-    assert codes(found) == {"watch.nothing", "load.not_started"}
+    assert codes(found) == {"watch.nothing", "load.unfinished"}
     assert set(budget_verdicts(found).values()) == {Verdict.INCONCLUSIVE}
 
 

@@ -159,7 +159,6 @@ def test_the_node_configuration_follows_the_spec(chain_binary: Path, tmp_path: P
         app = tomllib.loads((record.network.validator_home(0) / "config" / "app.toml").read_text())
         assert app["rate-limit"]["enabled"] is expected
         assert app["minimum-gas-prices"] == "0.025uve"
-        assert load_target(record.network.target_file).rate_limit_per_account == (10 if expected else 0)
 
 
 def test_the_target_file_describes_the_network(written: NetworkRecord) -> None:

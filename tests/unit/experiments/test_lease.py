@@ -174,6 +174,15 @@ def test_undoing_twice_says_so_once_and_does_no_harm(book: LeaseBook, net: FakeN
     assert len(book.open()) == 1  # until somebody has seen it healed
 
 
+def test_a_lease_that_is_undone_after_its_deadline_is_told_so_once(
+    book: LeaseBook, net: FakeNet, control: DevnetControl
+) -> None:
+    impose(book, net, FakeFault("validator-3"), lease_s=-1)
+    for _ in range(2):
+        book.undo_all(control)
+    assert kinds_in(book.path) == ["planned", "applied", "expired", "healed"]
+
+
 def test_what_was_seen_healed_is_not_undone_again(book: LeaseBook, net: FakeNet, control: DevnetControl) -> None:
     fault = FakeFault()
     impose(book, net, fault)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from devnet.errors import DevnetError
+from bundle import DocumentError
 from experiments.fault import Forbidden
 from gamedays.janitor import heal_target
 from gamedays.plan import Plan, load_plan
@@ -163,5 +163,5 @@ def test_a_control_port_that_is_gone_is_told(net: FakeNet) -> None:
 
 
 def test_a_target_without_a_control_port_cannot_be_healed_from_here(net: FakeNet) -> None:
-    with pytest.raises(DevnetError, match='has control = "none"'):
+    with pytest.raises(DocumentError, match='control is "none"'):
         list(heal_target(net.target(control=ControlKind.NONE)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +66,25 @@ def test_a_refused_request_goes_to_the_next_endpoint_and_counts_its_attempts() -
     assert (first.endpoint, first.attempts) == ("alive", 2)
     assert (second.endpoint, second.attempts) == ("alive", 1)  # the dead one is left out
     assert len(server.requests) == 2
+
+
+def test_a_connection_that_is_not_made_in_time_carried_no_request() -> None:
+    """A listener that accepts nobody: the kernel leaves a connection to it unanswered, as a dead host does."""
+    with socket.socket() as full, http_server(answering()) as server:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        waiting = [socket.socket() for _ in range(3)]
+        for early in waiting:
+            early.setblocking(False)
+            early.connect_ex(address)
+        deaf = HttpEndpoint("deaf", f"http://127.0.0.1:{address[1]}", limit_s=1.0)
+        call = a_call()
+        answer = HttpPool([deaf, HttpEndpoint("good", server.url)]).request(call, "POST", "/")
+        for early in waiting:
+            early.close()
+    assert answer.status == 200
+    assert (call.endpoint, call.attempts) == ("good", 2)
 
 
 def test_every_endpoint_refusing_is_a_failure_after_one_attempt_at_each() -> None:

@@ -73,7 +73,7 @@ def test_defaults_are_those_of_virtengine(tmp_path: Path) -> None:
     """A short file is a whole target."""
     target = load(tmp_path, SMALL)
     assert (target.chain.chain_id, target.chain.denom, target.chain.gas_price) == ("c-1", "uve", 0.025)
-    assert (target.bech32_prefix, target.block_time_s, target.rate_limit_per_account) == ("ve", 1.3, 10)
+    assert (target.bech32_prefix, target.block_time_s) == ("ve", 1.3)
     assert (target.control, target.control_socket, target.accounts) == (ControlKind.NONE, None, None)
     assert target.environment is Environment.DEV
 
@@ -342,7 +342,6 @@ FULL = TargetFile(
     control_socket="/run/x.sock",
     gas_price=1e-07,
     block_time_s=1e16,
-    rate_limit_per_account=0,
     node=(NodeEntry(name="a", host="h"), NodeEntry(name="b", rpc="http://b:1", metrics="http://b:2")),
     provider=(ProviderEntry(name="p", url="http://p", auth=PortalAuth.HMAC, secret_env="S"),),
     api=(ApiEntry(name="g", rest="http://g"),),
