@@ -51,7 +51,8 @@ test-go: setup ## Run the chain's own tests
 
 .PHONY: test-e2e
 test-e2e: setup ## Run the tests on the real chain alone
-	$(BIN)/pytest -q tests/e2e --durations=10
+	$(BIN)/pytest -q tests/e2e --durations=10 --ignore=tests/e2e/test_signals.py
+	$(BIN)/pytest -q -n 3 tests/e2e/test_signals.py
 
 .PHONY: bench
 bench: setup ## Measure what the project claims; prints figures, asserts nothing

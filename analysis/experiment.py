@@ -26,7 +26,9 @@ def hypotheses_held(run: Run) -> Check:
             sentence = f"{journal.file}: the steady state did not come back after the fault"
             broken.append(Reason(code="experiment.deviated", sentence=sentence, evidence=evidence))
         elif journal.hypothesis_met_after is None:
-            sentence = f"{journal.file}: ended {journal.status} before the steady state was looked at again"
+            sentence = (
+                f"{journal.file}: ended {journal.status} before it was found out whether the steady state came back"
+            )
             unclear.append(Reason(code="experiment.unfinished", sentence=sentence, evidence=evidence))
     missing = len(run.manifest.faults) - len(run.chaos_journals)
     if missing > 0:

@@ -211,12 +211,22 @@ def _without_path(why: str) -> str:
     return f"{kept} …)" if path else why
 
 
+def _says_no(probe: dict[str, Any]) -> bool:
+    return probe["status"] == "succeeded" and probe.get("tolerance_met") is False
+
+
 def _parse_chaos_journal(file: str, raw: Any) -> ChaosJournal:
     states = raw.get("steady_states") or {}
 
     def met(moment: str) -> bool | None:
         state = states.get(moment)
-        return None if not state else bool(state["steady_state_met"])
+        if not state:
+            return None
+        probes = state.get("probes") or []
+        # A probe that raised, as one does that is ended in its middle, did not find out: that is no "not met".
+        if any(probe["status"] != "succeeded" for probe in probes) and not any(map(_says_no, probes)):
+            return None
+        return bool(state["steady_state_met"])
 
     activities = [*(raw.get("run") or []), *(raw.get("rollbacks") or [])]
     failed = tuple(item["activity"]["name"] for item in activities if item.get("status") != "succeeded")

@@ -143,14 +143,18 @@ def _throughput(run: Run, axis: _Axis) -> Panel:
     committed = _smoothed(moments.to_numpy(float), axis)
     series = (
         Series(name="offered", points=axis.points(offered.reindex(range(axis.count), fill_value=0.0))),
-        Series(name="committed", points=axis.points(committed)),
+        Series(name=f"committed, mean of {_smoothing_s(axis):g} s", points=axis.points(committed)),
     )
     return Panel(title="Transfers a second", unit="tx/s", series=series, lowest=0)
 
 
+def _smoothing_s(axis: _Axis) -> float:
+    return max(5.0, axis.bin_s)
+
+
 def _smoothed(moments: npt.NDArray[np.float64], axis: _Axis) -> pd.Series[float]:
     """Return events a second in a window of at least five seconds around the middle of each bin."""
-    width = max(5.0, axis.bin_s)
+    width = _smoothing_s(axis)
     middles = axis.start + (np.arange(axis.count) + 0.5) * axis.bin_s
     ordered = np.sort(moments)
     counts = np.searchsorted(ordered, middles + width / 2) - np.searchsorted(ordered, middles - width / 2)

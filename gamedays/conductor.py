@@ -118,7 +118,7 @@ class Conductor:
         self._begin_phase("load", load_start)
         for place, fault in enumerate(plan.fault):
             self._wait_for_time(load_start + fault.at_s, "load", observers, load)
-            self._experiment(place, fault, observers, load)
+            self._experiment(place, fault, observers, load, load_end)
         self._wait_for_time(load_end, "load", observers, load)
         self._end_phase("load", load_end)
         self._begin_phase("drain", load_end)
@@ -127,8 +127,11 @@ class Conductor:
         self._end_phase("drain", time.time())
         self._stop_child(observers)
 
-    def _experiment(self, place: int, fault: FaultEntry, observers: Child, load: Child) -> None:
-        """Run one experiment to its end. What it did is read from the fault journal, never from its exit code."""
+    def _experiment(self, place: int, fault: FaultEntry, observers: Child, load: Child, load_end_at_s: float) -> None:
+        """Run one experiment to its end. What it did is read from the fault journal, never from its exit code.
+
+        A recovery that outlasts the load is waited for all the same: that is what the run is to find out.
+        """
         name = f"{place:02}-{fault.experiment}"
         self._progress.step(f"fault: {fault.experiment} on {', '.join(fault.targets)} for {fault.hold_s:g} s")
         journal = self._layout.journals / f"{name}.json"
@@ -138,7 +141,9 @@ class Conductor:
         limit_s = fault.effect_limit_s + fault.hold_s + 2 * fault.recovery_limit_s + _EXPERIMENT_SPARE_S
 
         def ended() -> bool:
-            self._watch(observers, load)
+            self._watch(observers)
+            if time.time() < load_end_at_s or load.exit_code != 0:
+                self._watch(load)
             return chaos.exit_code is not None
 
         if not self._interruption.wait_until(ended, limit_s=limit_s):
@@ -182,10 +187,12 @@ class Conductor:
         whole = at_s - start
 
         def reached() -> bool:
-            self._watch(*children)
             now = time.time()
+            if now >= at_s:
+                return True
+            self._watch(*children)
             self._progress.during(phase, now - start, whole)
-            return now >= at_s
+            return False
 
         self._interruption.wait_until(reached)
 

@@ -100,7 +100,7 @@ def test_committed_is_counted_around_each_bin(tmp_path: Path) -> None:
     times = {row["height"]: row["header_time_at_s"] - START_AT_S for row in run.blocks}
     moments = [times[row["height"]] for row in run.transactions]
     expected = {n: sum(n + 0.5 - 2.5 <= moment < n + 0.5 + 2.5 for moment in moments) / 5 for n in range(30)}
-    assert by_bin(draw(run, tmp_path), "committed") == expected
+    assert by_bin(draw(run, tmp_path), "committed, mean of 5 s") == expected
 
 
 def test_others_and_failed_transfers_are_not_committed(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_others_and_failed_transfers_are_not_committed(tmp_path: Path) -> None:
     for row in run.transactions:
         row["code"] = 5
     run.transactions += [row | {"code": 0, "tx_hash": f"other {n}"} for n, row in enumerate(run.transactions)]
-    assert set(by_bin(draw(run, tmp_path), "committed").values()) == {0.0}
+    assert set(by_bin(draw(run, tmp_path), "committed, mean of 5 s").values()) == {0.0}
 
 
 def test_block_intervals_are_dots_at_the_later_block(tmp_path: Path) -> None:

@@ -122,6 +122,16 @@ def _journal(before: bool | None, after: bool | None) -> Spoil:
     return spoil
 
 
+def _broken_probe(run: SyntheticRun) -> None:
+    """The second look at the steady state ended in an exception, as by a signal: the toolkit calls that a deviation."""
+    journal = chaos_journal(KILL, after=False)
+    journal["steady_states"]["after"]["probes"] = [
+        {"activity": {"name": "every-node-answers"}, "status": "succeeded", "tolerance_met": True},
+        {"activity": {"name": "chain-makes-blocks"}, "status": "failed", "tolerance_met": False},
+    ]
+    run.journals["00-validator_kill.json"] = journal
+
+
 CASES = [
     *(
         Case(
@@ -278,6 +288,7 @@ CASES = [
             ("steady state not asked for", "experiment.no_steady_state", Verdict.INCONCLUSIVE, _journal(None, None)),
             ("unfinished", "experiment.unfinished", Verdict.INCONCLUSIVE, _journal(True, None)),
             ("deviated", "experiment.deviated", Verdict.FAIL, _journal(True, False)),
+            ("ended while it looked", "experiment.unfinished", Verdict.INCONCLUSIVE, _broken_probe),
             ("no journal", "experiment.no_journal", Verdict.INCONCLUSIVE, lambda run: run.journals.clear()),
         ]
     ),

@@ -232,6 +232,7 @@ def test_down_leaves_nothing_and_can_be_said_twice() -> None:
     pids = [process.pid for process in processes_of(running.network)]
     assert len(pids) >= 2
     take_down(running.record)
+    running.supervisor.wait(5)  # it was our own child: only its zombie may be left
     assert not any(psutil.pid_exists(pid) for pid in pids)
     assert_gone(running.network)
     assert not running.record.socket.exists()
