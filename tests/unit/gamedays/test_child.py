@@ -93,8 +93,8 @@ def test_stop_lets_it_end_in_its_own_way(tmp_path: Path) -> None:
 
 def test_stop_may_ask_with_another_signal(tmp_path: Path) -> None:
     child = up(tmp_path, SLEEPS)
-    assert child.stop(grace_s=LIMIT_S, number=signal.SIGQUIT) is True
-    assert child.exit_code == -signal.SIGQUIT
+    assert child.stop(grace_s=LIMIT_S, number=signal.SIGUSR1) is True
+    assert child.exit_code == -signal.SIGUSR1
 
 
 def test_one_that_does_not_listen_is_killed_after_the_grace(tmp_path: Path) -> None:
