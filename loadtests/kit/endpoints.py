@@ -1,7 +1,8 @@
 """Several endpoints for one service, as a client behind a load balancer sees them.
 
-Round robin over those that work. An endpoint that cannot be connected to, or does not answer in time, is left
-out for a few seconds, then tried with one request (passive health checks, as HAProxy and NGINX have them).
+Round robin over those that work. An endpoint that cannot be connected to, does not answer in time, or answers with
+a server error over HTTP, is left out for a few seconds, then tried with one request (passive health checks, as
+HAProxy and NGINX have them).
 A request that could not be connected goes to the next endpoint; one that was sent is never sent twice.
 """
 
@@ -56,5 +57,5 @@ class EndpointPool(Generic[E]):
         self._out_until_s.pop(endpoint.name, None)
 
     def failed(self, endpoint: E) -> None:
-        """Take note that the endpoint did not connect or answer: leave it out for a while."""
+        """Take note that the endpoint did not connect, or did not answer as it should: leave it out for a while."""
         self._out_until_s[endpoint.name] = time.monotonic() + self._ejection_s

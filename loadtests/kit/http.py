@@ -116,7 +116,8 @@ class HttpPool:
             except CallFailed:
                 self._pool.failed(endpoint)
                 raise
-            self._pool.worked(endpoint)
+            # A node that catches up answers at once, with 500 and 503: whoever balances by health leaves it out too.
+            (self._pool.failed if answer.status >= 500 else self._pool.worked)(endpoint)
             call.answer_bytes = len(answer.body)
             return answer
         raise CallFailed(ErrorKind.REFUSED, why)

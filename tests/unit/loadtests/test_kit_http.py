@@ -87,6 +87,16 @@ def test_a_connection_that_is_not_made_in_time_carried_no_request() -> None:
     assert (call.endpoint, call.attempts) == ("good", 2)
 
 
+def test_an_endpoint_that_answers_with_a_server_error_is_left_out_for_a_while() -> None:
+    """As a node does that catches up. The request itself has its answer, and is not sent again."""
+    with http_server(answering(503)) as behind, http_server(answering()) as well:
+        pool = HttpPool([HttpEndpoint("behind", behind.url), HttpEndpoint("well", well.url)])
+        statuses = [pool.request(a_call(), "GET", "/").status for _ in range(6)]
+    assert statuses.count(503) == 1
+    assert len(behind.requests) == 1
+    assert len(well.requests) == 5
+
+
 def test_every_endpoint_refusing_is_a_failure_after_one_attempt_at_each() -> None:
     call = a_call()
     failure = failure_of(HttpPool([refusing(name) for name in "abc"]), call)
