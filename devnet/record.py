@@ -60,6 +60,10 @@ class NetworkRecord:
         except psutil.NoSuchProcess:
             return None
 
+    def is_held_by_a_run(self) -> bool:
+        """Whether the network lives and ends with the process that started it: nobody else has to clean up there."""
+        return self.file.owned and self.keeper() is not None
+
     def kept_by_me(self, *, as_supervisor: bool) -> NetworkRecord:
         """Return the record with this process as keeper, written."""
         me = psutil.Process()

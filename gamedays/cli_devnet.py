@@ -93,7 +93,7 @@ def down(name: str | None, everything: bool, keep_files: bool) -> None:
     if everything == (name is not None):
         raise click.UsageError("name one network, or say --all")
     # One that a run owns ends with the run; by its name it can be taken down all the same.
-    every = [record for record in all_records() if not (record.file.owned and record.keeper() is not None)]
+    every = [record for record in all_records() if not record.is_held_by_a_run()]
     for record in every if everything else [find_record(name or "")]:
         take_down(record, keep_files=keep_files)
         click.echo(f"{record.network.name}: down")

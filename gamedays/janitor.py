@@ -18,7 +18,7 @@ def clean_devnets() -> Iterator[str]:
     One that is owned belongs to a run that goes on: what is broken there is meant, and ends with the run.
     """
     for record in all_records():
-        if record.keeper() is not None and record.file.is_supervised and not record.file.owned:
+        if record.keeper() is not None and record.file.is_supervised and not record.is_held_by_a_run():
             yield from _heal(DevnetControl(record.socket), record.network.name)
     for name in sweep_dead():
         yield f"{name}: its supervisor was gone; files deleted"
