@@ -41,8 +41,13 @@ check-kit:
 	$(BIN)/pytest -q -m "not slow" $(KIT_TESTS)
 
 .PHONY: test-unit
-test-unit: setup
+test-unit: setup ## Run every test that needs no chain
+	@$(MAKE) --no-print-directory -j2 --output-sync=target all-unit all-kit
+
+.PHONY: all-unit all-kit
+all-unit:
 	$(BIN)/pytest -q -n 2 --dist loadfile $(UNIT_TESTS) tests/properties
+all-kit:
 	$(BIN)/pytest -q $(KIT_TESTS)
 
 .PHONY: test-go
@@ -51,8 +56,8 @@ test-go: setup ## Run the chain's own tests
 
 .PHONY: test-e2e
 test-e2e: setup ## Run the tests on the real chain alone
-	$(BIN)/pytest -q tests/e2e --durations=10 --ignore=tests/e2e/test_signals.py
-	$(BIN)/pytest -q -n 3 tests/e2e/test_signals.py
+	$(BIN)/pytest -q -m alone tests/e2e
+	$(BIN)/pytest -q -m "not alone" -n 3 --dist worksteal --durations=10 tests/e2e
 
 .PHONY: bench
 bench: setup ## Measure what the project claims; prints figures, asserts nothing

@@ -100,14 +100,24 @@ def processes_of(*marks: str) -> list[str]:
     return [line for line in found if "pytest" not in line]
 
 
-def listeners_in(block: int) -> list[str]:
-    """Return the addresses in 127.<block>.0.0/16 on which somebody listens."""
+def listeners_left_in(block: int) -> list[str]:
+    """Return the addresses in 127.<block>.0.0/16 on which somebody listens, unless another network has taken the block.
+
+    A network takes only a block on which nobody listens, so one that is taken again had been given up whole. Tests run
+    side by side, and the next network takes the first free block.
+    """
     prefix = f"127.{block}."
-    return [
+    before = _taken_blocks()
+    listeners = [
         f"{connection.laddr.ip}:{connection.laddr.port}"
         for connection in psutil.net_connections("tcp")
         if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.ip.startswith(prefix)
     ]
+    return [] if block in before | _taken_blocks() else listeners
+
+
+def _taken_blocks() -> set[int]:
+    return {record.file.block for record in all_records()}
 
 
 def homes(prefix: str) -> list[Path]:

@@ -19,6 +19,7 @@ KILL_ONE = {"experiment": "validator_kill", "targets": ["validator-3"], "at_s": 
 KILL_TWO = {"experiment": "validator_kill", "targets": ["validator-2", "validator-3"], "at_s": 4, "hold_s": 5}
 
 
+@pytest.mark.alone
 def test_the_smoke_gameday_passes(tmp_path: Path) -> None:
     """What `make demo` runs: PASS, every budget measured, nothing left behind."""
     ended = gameday("run", "smoke", "--runs", tmp_path, limit_s=500)
