@@ -92,7 +92,7 @@ class QueryUser(HarnessUser):
     def _rest(self, call: Call, path: str) -> Answer:
         if self.session.rest is None:
             raise CallFailed(ErrorKind.NOT_SENT, "the target serves no REST")
-        answer: Answer = self.session.rest.request(call, "GET", path)
+        answer: Answer = self.session.rest.request(call, "GET", path, repeatable=True)
         expect_status(answer)
         return answer
 

@@ -19,6 +19,8 @@ from loadtests.kit.endpoints import EndpointPool
 REQUEST_LIMIT_S = 5.0
 CONNECT_LIMIT_S = 2.0
 _CONNECTIONS = 1000  # to one endpoint; a bound, not a target
+_GATEWAY_STATUSES = (502, 503, 504)
+"""A gateway's word for a service behind it that it cannot reach; balancers ask somebody else then."""
 _CUT_OFF_TEXTS = ("connection closed", "Incomplete response", "Invalid EOF state")
 """What the parser calls an answer that ended in its middle: it has one class for that and for garbage."""
 
@@ -100,11 +102,23 @@ class HttpPool:
         self._pool = EndpointPool(endpoints)
 
     def request(
-        self, call: Call, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None
+        self,
+        call: Call,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        repeatable: bool = False,
     ) -> Answer:
-        """Return the answer, whatever its status, and note in `call` who gave it. Raises CallFailed."""
+        """Return the answer, whatever its status, and note in `call` who gave it. Raises CallFailed.
+
+        A request that is `repeatable` (a read) goes to the next endpoint also when the connection broke after it was
+        sent, or a gateway answered for a service behind it that it cannot reach.
+        """
         why = ""
-        for attempt in range(1, len(self._pool) + 1):
+        last_attempt = len(self._pool)
+        for attempt in range(1, last_attempt + 1):
             endpoint = self._pool.choose()
             call.endpoint, call.attempts = endpoint.name, attempt
             try:
@@ -113,11 +127,15 @@ class HttpPool:
                 self._pool.failed(endpoint)
                 why = str(error)
                 continue
-            except CallFailed:
+            except CallFailed as failure:
                 self._pool.failed(endpoint)
+                if repeatable and failure.kind is ErrorKind.BROKEN and attempt < last_attempt:
+                    continue
                 raise
             # A node that catches up answers at once, with 500 and 503: whoever balances by health leaves it out too.
             (self._pool.failed if answer.status >= 500 else self._pool.worked)(endpoint)
+            if repeatable and answer.status in _GATEWAY_STATUSES and attempt < last_attempt:
+                continue
             call.answer_bytes = len(answer.body)
             return answer
         raise CallFailed(ErrorKind.REFUSED, why)

@@ -21,7 +21,8 @@ _BACK_PRESSURE_TEXTS = ("mempool is full", "too many open", "max_subscription", 
 def rpc_call(pool: HttpPool, call: Call, method: str, **parameters: Any) -> Any:
     """Return the result of one JSON-RPC call. Raises CallFailed."""
     request = {"jsonrpc": "2.0", "id": next(_ids), "method": method, "params": parameters}
-    answer = pool.request(call, "POST", "/", body=json.dumps(request).encode(), headers=_HEADERS)
+    body, repeatable = json.dumps(request).encode(), not method.startswith("broadcast_")
+    answer = pool.request(call, "POST", "/", body=body, headers=_HEADERS, repeatable=repeatable)
     try:
         envelope = json.loads(answer.body)
     except ValueError:

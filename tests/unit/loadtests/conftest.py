@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
             " --ignore=tests/unit/loadtests",
             returncode=pytest.ExitCode.USAGE_ERROR,
         )
+    # The tests start servers as processes; gRPC's handlers for forks once closed a file that such a child still used.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     import locust  # noqa: F401  # for what its import does
 
     # Two busy cores tell nothing by how long an example takes.

@@ -157,6 +157,34 @@ def test_a_sent_request_without_a_whole_answer_is_unknown_and_not_sent_again(
         assert (after.endpoint, after.attempts) == ("b", 1)
 
 
+@pytest.mark.parametrize("handler", [sending(b""), resetting(b""), answering(502), answering(503), answering(504)])
+def test_a_read_that_found_nobody_behind_its_endpoint_is_asked_of_the_next(handler: Handler) -> None:
+    with http_server(handler) as server, http_server(answering(200, b"here")) as other:
+        call = a_call()
+        pool = HttpPool([HttpEndpoint("a", server.url), HttpEndpoint("b", other.url)])
+        answer = pool.request(call, "GET", "/", repeatable=True)
+    assert (answer.status, answer.body, call.endpoint, call.attempts) == (200, b"here", "b", 2)
+    assert len(server.requests) == 1
+
+
+def test_a_read_that_finds_nobody_anywhere_fails_as_the_last_one_did() -> None:
+    with http_server(answering(503)) as server, http_server(resetting(b"")) as other:
+        pool = HttpPool([HttpEndpoint("a", server.url), HttpEndpoint("b", other.url)])
+        call = a_call()
+        with pytest.raises(CallFailed) as caught:
+            pool.request(call, "GET", "/", repeatable=True)
+        assert (caught.value.kind, call.endpoint, call.attempts) == (ErrorKind.BROKEN, "b", 2)
+
+
+def test_a_read_that_is_answered_too_late_is_not_repeated() -> None:
+    """Its time is over: whoever asked has gone."""
+    with http_server(stalling()) as server, http_server(answering()) as other:
+        pool = HttpPool([HttpEndpoint("a", server.url, limit_s=SHORT_S), HttpEndpoint("b", other.url)])
+        with pytest.raises(CallFailed) as caught:
+            pool.request(a_call(), "GET", "/", repeatable=True)
+        assert (caught.value.kind, len(other.requests)) == (ErrorKind.TIMEOUT, 0)
+
+
 @pytest.mark.parametrize(
     "raw",
     [b"SSH-2.0-OpenSSH_9.6\r\n", b"\x16\x03\x01\x02\x00", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", b"\n" * 99],

@@ -12,7 +12,7 @@ from bundle import ErrorKind, Outcome
 from loadtests.kit.calls import Call, CallFailed
 from loadtests.kit.http import HttpEndpoint, HttpPool
 from loadtests.kit.rpc import broadcast, rpc_call
-from tests.unit.loadtests.kit_servers import Handler, answering, http_server
+from tests.unit.loadtests.kit_servers import Handler, answering, http_server, sending
 
 
 def a_call() -> Call:
@@ -58,6 +58,20 @@ def test_a_result_comes_back_and_the_question_is_json_rpc() -> None:
     assert found == {"a": [1]}
     assert len(asked) == 1
     assert (asked[0]["jsonrpc"], asked[0]["method"], asked[0]["params"]) == ("2.0", "block", {"height": "5"})
+
+
+@pytest.mark.parametrize("method", ["status", "broadcast_tx_sync"])
+def test_a_question_is_repeated_and_a_transaction_is_not(method: str) -> None:
+    """The node dies with the request: only what may be asked twice goes to the next one."""
+    with http_server(sending(b"")) as dying, http_server(result({"height": "1"})) as other:
+        pool = HttpPool([HttpEndpoint("a", dying.url), HttpEndpoint("b", other.url)])
+        if method == "status":
+            assert rpc_call(pool, a_call(), method) == {"height": "1"}
+        else:
+            with pytest.raises(CallFailed) as caught:
+                broadcast(pool, a_call(), b"raw")
+            assert caught.value.outcome is Outcome.UNKNOWN
+        assert (len(dying.requests), len(other.requests)) == (1, int(method == "status"))
 
 
 def test_questions_have_ids_of_their_own() -> None:
