@@ -34,6 +34,7 @@ from bundle.seal import Damage, DamageKind, find_damage, seal
 from bundle.tables import (
     BALANCES,
     BLOCKS,
+    GENERATOR,
     PROBES,
     RESOURCES,
     SAMPLES,
@@ -48,6 +49,7 @@ from bundle.tables_io import TableWriter, read_table
 __all__ = [
     "BALANCES",
     "BLOCKS",
+    "GENERATOR",
     "PROBES",
     "RESOURCES",
     "SAMPLES",

@@ -180,4 +180,25 @@ RESOURCES = Table(
     ),
 )
 
-ALL_TABLES = (SAMPLES, BLOCKS, TRANSACTIONS, SUPPLY, BALANCES, PROBES, RESOURCES)
+GENERATOR = Table(
+    name="generator",
+    path="generator",
+    is_folder=True,
+    schema=_schema(
+        ("at_s", _F64, False),  # end of the period
+        ("period_s", _F64, False),  # about a second
+        ("due", _I64, False),  # arrivals whose time came
+        ("begun", _I64, False),  # arrivals that a user took up
+        ("given_up", _I64, False),  # arrivals that waited too long for a user: not sent
+        ("waiting", _I64, False),  # arrivals that wait for a user at the end of the period
+        ("late_by_2_ms", _I64, False),  # of those due: noticed more than 2 ms late, and so on
+        ("late_by_20_ms", _I64, False),
+        ("late_by_100_ms", _I64, False),
+        ("late_max_ms", _F64, False),
+        ("cpu_ratio", _F64, False),  # CPU time of the process by time: 1 is a whole core
+        ("collected_ms", _F64, False),  # time spent in garbage collection
+        ("stalled_max_ms", _F64, False),  # longest time by which a heartbeat of 20 ms came late
+    ),
+)
+
+ALL_TABLES = (SAMPLES, BLOCKS, TRANSACTIONS, SUPPLY, BALANCES, PROBES, RESOURCES, GENERATOR)

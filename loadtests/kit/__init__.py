@@ -4,6 +4,6 @@ Importing this imports Locust, which patches sockets: only Locust files do so, n
 """
 
 from loadtests.kit.calls import CallFailed
-from loadtests.kit.users import HarnessUser
+from loadtests.kit.users import HarnessUser, OpenLoadUser
 
-__all__ = ["CallFailed", "HarnessUser"]
+__all__ = ["CallFailed", "HarnessUser", "OpenLoadUser"]

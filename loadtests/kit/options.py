@@ -6,6 +6,7 @@ import argparse
 
 from locust.argument_parser import LocustArgumentParser
 
+from loadtests.arrivals import parse_arrivals
 from loadtests.load_text import parse_loads
 
 
@@ -29,11 +30,26 @@ def add_options(parser: LocustArgumentParser) -> None:
         help="Operations a second of each user (default: 1)",
     )
     group.add_argument(
+        "--arrivals",
+        env_var="GAMEDAY_ARRIVALS",
+        type=_arrivals,
+        default="",
+        help='Open arrivals for every scenario: a rate, or "ramp;from_per_s=1;to_per_s=50;over_s=60", …; users (-u) are'
+        " then how many may be on their way at once (default: none, each user acts at its own rate)",
+    )
+    group.add_argument(
+        "--wait-limit",
+        env_var="GAMEDAY_WAIT_LIMIT_S",
+        type=_positive_number,
+        default=10.0,
+        help="Seconds that an arrival waits for a free user before it is given up as not sent (default: 10)",
+    )
+    group.add_argument(
         "--loads",
         env_var="GAMEDAY_LOADS",
         type=_loads,
         default="",
-        help='Fixed load by scenario, "transfer:55@1,query:20@5": 55 users with 1 operation a second, …',
+        help='Fixed load by scenario, "transfer:55@1,query:20~60": 55 users with 1 operation a second; 60 arrivals, …',
     )
     group.add_argument(
         "--tx-order",
@@ -71,6 +87,15 @@ def add_options(parser: LocustArgumentParser) -> None:
         help="Seconds for which users act (default: a second less than --run-time, so that none is cut off)",
     )
     group.add_argument("--seed", env_var="GAMEDAY_SEED", type=int, default=1, help="Seed of all random draws")
+
+
+def _arrivals(text: str) -> str:
+    """Return the text when it can be read; like loads, it stays text."""
+    try:
+        _ = parse_arrivals(text) if text else None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _loads(text: str) -> str:

@@ -10,12 +10,12 @@ import random
 
 
 class Schedule:
-    """The intended times of one user, Unix seconds."""
+    """The intended times of one user, Unix seconds. Begins before the first: advance to it."""
 
     def __init__(self, *, rate_per_s: float, start_at_s: float, draw: random.Random) -> None:
         self._period_s = 1 / rate_per_s
         self._first_at_s = start_at_s + draw.random() * self._period_s
-        self._count = 0
+        self._count = -1
 
     @property
     def next_at_s(self) -> float:

@@ -22,15 +22,19 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from bundle import BundleLayout, DocumentError, ErrorKind
+from loadtests.arrivals import ArrivalKind, parse_arrivals
 from loadtests.kit.accounts import PREPARING_AT_ONCE, AccountPool, TxOrder
+from loadtests.kit.arrival_queue import ArrivalQueue
 from loadtests.kit.calls import CallFailed
 from loadtests.kit.endpoints import EndpointPool
 from loadtests.kit.follower import BlockFollower
+from loadtests.kit.generator_watch import GeneratorWatch
 from loadtests.kit.grpc_pool import GrpcEndpoint, GrpcPool
 from loadtests.kit.http import HttpEndpoint, HttpPool
+from loadtests.kit.open_loads import OpenLoads
 from loadtests.kit.options import add_options
 from loadtests.kit.recorder import Recorder
-from loadtests.load_text import ScenarioLoad, parse_loads
+from loadtests.load_text import ClosedLoad, OpenLoad, ScenarioLoad, parse_loads
 from target.errors import TargetError
 from target.keys import AccountKey
 from target.probe import supports_unordered
@@ -73,13 +77,18 @@ class Session:
         self.note = note
         """Writes one line about the load's own progress into the bundle."""
         self.seed: int = options.seed
-        self.default_rate_per_s: float = options.rate_per_user
+        self._rate_per_user_per_s: float = options.rate_per_user
         self.loads: dict[str, ScenarioLoad] = parse_loads(options.loads)
+        self._arrivals: ArrivalKind | None = parse_arrivals(options.arrivals) if options.arrivals else None
+        self.watch: GeneratorWatch | None = None
         self._tx_order: str = options.tx_order
         self._confirm_limit_s: float = options.confirm_limit
         self.start_at_s: float = options.start_at
         self._drain_limit_s: float = options.drain_limit
         self._load_time_s = _load_time(options.load_time, options.run_time)
+        self.open_loads = OpenLoads(
+            environment, seed=self.seed, load_time_s=self._load_time_s, wait_limit_s=options.wait_limit
+        )
         self._user_count = 0
         self.parts: dict[str, Any] = {}
         self.parts_lock = RLock()
@@ -90,6 +99,19 @@ class Session:
         """Return the random numbers of the next user: the same seed gives the same users the same numbers."""
         self._user_count += 1
         return random.Random(f"{self.seed}/{scenario}/{self._user_count}")
+
+    def rate_per_user_per_s(self, scenario: str) -> float:
+        """Return how often each user of a scenario acts, in the closed model."""
+        load = self.loads.get(scenario)
+        return load.rate_per_user_per_s if isinstance(load, ClosedLoad) else self._rate_per_user_per_s
+
+    def arrival_queue(self, user_class: type[Any]) -> ArrivalQueue | None:
+        """Return the arrivals that the users of a class take from; None in the closed model."""
+        load = self.loads.get(user_class.scenario)
+        if isinstance(load, ClosedLoad):
+            return None
+        arrivals = load.arrivals if isinstance(load, OpenLoad) else self._arrivals or user_class.arrivals
+        return None if arrivals is None else self.open_loads.queue_of(user_class, arrivals)
 
     @shared_part
     def rpc(self) -> HttpPool:
@@ -176,12 +198,15 @@ class Session:
 
     def drain(self) -> None:
         """Wait for the blocks of transactions on their way. Users have stopped by now."""
+        self.open_loads.close()
         if "follower" in self.parts:
             self.follower.drain(self._drain_limit_s)
 
     def close(self) -> None:
         if "follower" in self.parts:
             self.follower.stop()
+        if self.watch:
+            self.watch.close()
         if self.recorder:
             self.recorder.close()
 
@@ -225,9 +250,12 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
         note = partial(_note, layout, worker)
         environment.events.request.add_listener(recorder.on_request)
     session = Session(environment, target, recorder, note)
+    if options.bundle:
+        session.watch = GeneratorWatch(layout, worker, session.open_loads)
     _sessions[id(environment)] = session
     # Before anything that waits: a Locust master may start the test while a worker still gets ready.
     environment.events.test_start.add_listener(lambda **_: session.begin())
+    environment.events.spawning_complete.add_listener(lambda **_: session.open_loads.begin())
     # Fires after the test's end when its time is over, and before it when a signal ends Locust.
     environment.events.quitting.add_listener(lambda **_: session.hurry())
     environment.events.test_stop.add_listener(lambda **_: session.drain())

@@ -1,13 +1,19 @@
-"""The abstract user of all scenarios: acts on a schedule, measures what it does."""
+"""The abstract users of all scenarios: what they do is measured from the time at which it was meant to begin.
+
+The same scenario runs in either model. Closed: so many users, each acting at its own fixed rate, each waiting for its
+answers. Open: arrivals on a schedule that waits for nobody, taken up by whichever user is idle; the number of users is
+how many may be on their way at once. A plan, `--loads` or `--arrivals` says which.
+"""
 
 from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
 
-import gevent
 from locust import User
 
+from loadtests.arrivals import ArrivalKind, Constant
+from loadtests.kit.arrival_queue import ArrivalQueue
 from loadtests.kit.calls import Call, measured
 from loadtests.kit.schedule import Schedule
 from loadtests.kit.session import Session, session_of
@@ -21,38 +27,71 @@ class HarnessUser(User):
     abstract = True
     scenario = ""
     """Name of the scenario, as plans and --loads call it."""
+    arrivals: ArrivalKind | None = None
+    """Open arrivals where neither a plan nor an option says otherwise; without them the model is closed."""
 
     def __init__(self, environment: object) -> None:
         super().__init__(environment)
         self.session: Session = session_of(self.environment)
         self.draw = self.session.next_draw(self.scenario)
-        load = self.session.loads.get(self.scenario)
-        rate_per_s = load.rate_per_user_per_s if load else self.session.default_rate_per_s
-        self._schedule = Schedule(rate_per_s=rate_per_s, start_at_s=time.time(), draw=self.draw)
+        self._queue: ArrivalQueue | None = self.session.arrival_queue(type(self))
+        self._schedule = Schedule(
+            rate_per_s=self.session.rate_per_user_per_s(self.scenario), start_at_s=time.time(), draw=self.draw
+        )
+        self._intended_at_s = 0.0
 
     @classmethod
     def prepare(cls, session: Session) -> None:
         """Do what must be done once before the test: called when Locust is ready, before users exist."""
 
     def on_start(self) -> None:
-        """Wait for the schedule's first time: users that start together do not act together."""
-        gevent.sleep(self._wait_s())
+        """Wait for the first time: users that start together do not act together."""
+        if self._queue is not None and self._taskset_instance is not None:
+            # Locust sleeps after wait_time even for 0 s, a turn of the hub between an arrival and what it starts. In
+            # the open model wait_time has waited already.
+            self._taskset_instance._sleep = _go_on_at_once
+        self.wait()  # type: ignore[no-untyped-call]
 
     def wait_time(self) -> float:
-        """Return the seconds until the next operation is meant to begin; 0 when that has passed."""
-        self._schedule.advance()
-        return self._wait_s()
+        """Return the seconds until the next operation is meant to begin; 0 when that has passed.
 
-    def _wait_s(self) -> float:
-        if self._schedule.next_at_s >= self.session.ends_at_s:
+        In the open model this waits for the next arrival itself.
+        """
+        if self._queue is not None:
+            self._intended_at_s = self._queue.take()
+            return 0.0
+        self._schedule.advance()
+        self._intended_at_s = self._schedule.next_at_s
+        if self._intended_at_s >= self.session.ends_at_s:
             return _UNTIL_LOCUST_ENDS_S
-        return max(0.0, self._schedule.next_at_s - time.time())
+        return max(0.0, self._intended_at_s - time.time())
 
     @property
     def intended_at_s(self) -> float:
         """When the operation of the current task was meant to begin."""
-        return self._schedule.next_at_s
+        return self._intended_at_s
 
     def measured(self, operation: str, protocol: str) -> AbstractContextManager[Call]:
         """Time what happens inside, from the time at which the current task was meant to begin."""
         return measured(self.environment, operation, protocol, intended_at_s=self.intended_at_s)
+
+
+def _go_on_at_once(_: float) -> None:
+    """Take the place of Locust's sleep."""
+
+
+class OpenLoadUser(HarnessUser):
+    """A user whose tasks begin on a schedule that does not wait for answers, also in plain Locust.
+
+        class Reader(OpenLoadUser):
+            arrivals = Constant(rate_per_s=50)
+
+            @task
+            def read(self):
+                with self.measured("read", "HTTP") as call: ...
+
+    `-u` says how many may be on their way at once.
+    """
+
+    abstract = True
+    arrivals = Constant(rate_per_s=1.0)
