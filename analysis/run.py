@@ -18,6 +18,7 @@ import pandas as pd
 from bundle import (
     BALANCES,
     BLOCKS,
+    GENERATOR,
     PROBES,
     RESOURCES,
     SAMPLES,
@@ -38,6 +39,7 @@ from bundle import (
     read_manifest,
     read_table,
 )
+from bundle.tables import ALL_TABLES
 from bundle.tables_io import table_files
 
 
@@ -78,7 +80,7 @@ class Run:
     @property
     def damage(self) -> list[Damage]:
         """Every file that is not as it was sealed, cannot be read, or should be there and is not."""
-        for table in (SAMPLES, BLOCKS, TRANSACTIONS, SUPPLY, BALANCES, PROBES, RESOURCES):
+        for table in ALL_TABLES:
             self._frame(table)
         _ = self.fault_events, self.chaos_journals, self.locust_counts
         if not self.layout.budgets.is_file():
@@ -112,6 +114,10 @@ class Run:
     @cached_property
     def resources(self) -> pd.DataFrame:
         return self._frame(RESOURCES)
+
+    @cached_property
+    def generator(self) -> pd.DataFrame:
+        return self._frame(GENERATOR)
 
     @cached_property
     def fault_events(self) -> list[FaultEvent]:

@@ -11,12 +11,14 @@ from itertools import pairwise
 import pandas as pd
 
 from analysis.fault_story import FaultStory
+from analysis.generator import generator_reasons, generator_summary
 from analysis.guard import guarded
 from analysis.indicator import Source
 from analysis.run import Run
 from analysis.verdict import Check, Evidence, Reason, Verdict
 from bundle import (
     BLOCKS,
+    GENERATOR,
     PROBES,
     RESOURCES,
     SAMPLES,
@@ -46,6 +48,7 @@ _TABLE_SOURCES = {
     TRANSACTIONS: Source.TRANSACTIONS,
     PROBES: Source.PROBES,
     RESOURCES: Source.RESOURCES,
+    GENERATOR: Source.SAMPLES,
 }
 
 
@@ -58,6 +61,7 @@ def check_validity(run: Run, faults: tuple[FaultStory, ...]) -> list[Check]:
         "watch.gapless": lambda: _watch_without_gap(run),
         "load.offered": lambda: _load_offered(run),
         "load.counts": lambda: _counts_equal(run),
+        "load.generator": lambda: _generator_kept_up(run),
         "faults.proved": lambda: _faults_proved(run, faults),
     }
     return [guarded(name, ask, taints=Source) for name, ask in asks.items()]
@@ -212,7 +216,7 @@ def _load_offered(run: Run) -> Check:
             f"{expected.scenario} {f'{offered} of {intended:.0f}' if _is_scheduled(expected) else 'as it came'}"
         )
         if _is_scheduled(expected) and offered < OFFERED_AT_LEAST * intended:
-            held = f", {kept_back} were not sent for want of a free account or endpoint" if kept_back else ""
+            held = f", {kept_back} were not sent for want of a free user, account or endpoint" if kept_back else ""
             sentence = (
                 f"{expected.scenario} offered {offered} operations of {intended:.0f}{held};"
                 f" expected at least {OFFERED_AT_LEAST:.0%}"
@@ -249,7 +253,8 @@ def _missing_operations(run: Run, expected: ExpectedLoad, seconds: float) -> lis
 def _offered(run: Run, expected: ExpectedLoad) -> tuple[int, int]:
     """Return (operations begun, operations that the generator could not begin) of a load's scheduled operations."""
     scheduled = [operation.name for operation in expected.operations if operation.scheduled]
-    rows = run.samples[run.samples["operation"].isin(scheduled)]
+    # An arrival of the open model that found no free user has no operation yet: it has the scenario's name.
+    rows = run.samples[run.samples["operation"].isin([*scheduled, expected.scenario])]
     kept_back = int((rows["error_kind"] == ErrorKind.NOT_SENT.value).sum())
     return len(rows) - kept_back, kept_back
 
@@ -280,6 +285,16 @@ def _counts_equal(run: Run) -> Check:
             reasons.append(Reason(code="load.counts_differ", sentence=sentence, evidence=evidence))
     summary = f"{len(samples)} samples of {len(rows)} operations, as Locust counted them"
     return _check("load.counts", "Samples equal Locust's counts", reasons, summary, taints=(Source.SAMPLES,))
+
+
+def _generator_kept_up(run: Run) -> Check:
+    """The generator kept to its schedule, so that latencies are the target's."""
+    title = "The load generator kept up"
+    if not run.manifest.loads:
+        return _check("load.generator", title, [], "the plan has no load", applies=False)
+    reasons = generator_reasons(run)
+    summary = "" if reasons else generator_summary(run)
+    return _check("load.generator", title, reasons, summary, taints=(Source.SAMPLES,))
 
 
 def _faults_proved(run: Run, faults: tuple[FaultStory, ...]) -> Check:

@@ -63,7 +63,9 @@ class ExpectedLoad:
     scenario: str
     users: int
     rate_per_s: float
-    """All users together."""
+    """All users together; of open arrivals their mean, so that rate times the load's time is their number."""
+    is_open: bool = False
+    """Whether arrivals wait for nobody; `users` is then how many may be on their way at once."""
     operations: tuple[ExpectedOperation, ...] = ()
 
 

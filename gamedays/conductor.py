@@ -34,7 +34,7 @@ from gamedays.interruption import DeadlinePassed, Interrupted, Interruption, Par
 from gamedays.plan import FaultEntry, Plan
 from gamedays.progress import Progress
 from gamedays.surroundings import git_revision, host, versions
-from loadtests.load_text import ScenarioLoad, format_loads
+from loadtests.load_text import format_loads
 from target.control import connect_control
 from target.errors import TargetError
 from target.file import read_target_file, target_toml
@@ -238,7 +238,7 @@ class Conductor:
 
     def _locust_arguments(self) -> list[str]:
         plan = self._plan
-        users = sum(entry.users for entry in plan.file.load)
+        users = sum(load.users for load in plan.loads)
         files = ",".join(str(scenario.path) for scenario in plan.scenarios)
         argv = [sys.executable, "-m", "locust", "-f", files, "--headless", "--only-summary"]
         argv += ["-u", str(users), "-r", str(users), "-t", str(math.ceil(plan.file.load_s) + END_MARGIN_S)]
@@ -246,10 +246,7 @@ class Conductor:
         return [*argv, "--json-file", str(self._layout.logs / "locust")]
 
     def _load_environment(self, start_at_s: float) -> dict[str, str]:
-        loads = {
-            entry.scenario: ScenarioLoad(users=entry.users, rate_per_user_per_s=entry.rate_per_user_per_s)
-            for entry in self._plan.file.load
-        }
+        loads = {scenario.name: load for scenario, load in zip(self._plan.scenarios, self._plan.loads, strict=True)}
         return {
             "GAMEDAY_TARGET": str(self._target_file),
             "GAMEDAY_BUNDLE": str(self._layout.root),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,9 @@ from pydantic import StringConstraints
 from analysis.budget import Budget, BudgetChange, choose, read_rulebook
 from bundle import DocumentError, ExpectedFault, ExpectedLoad, ExpectedOperation, Problem, document, read_toml
 from devnet.network import NetworkSpec
+from loadtests.arrivals import Arrivals, Trace, arrival_count, peak_rate_per_s, schedule_seed
 from loadtests.catalogue import Scenario, scenarios
+from loadtests.load_text import ClosedLoad, OpenLoad, ScenarioLoad
 
 PLANS = Path(__file__).parent
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
@@ -25,20 +28,36 @@ Seconds = Annotated[float, Ge(0), Le(86_400)]
 PositiveSeconds = Annotated[float, Gt(0), Le(86_400)]
 
 MAX_RATE_PER_S = 100_000
+_LEAST_IN_FLIGHT, _IN_FLIGHT_S = 10, 2.0
 _SPARE_S = 180.0
 """Time that a run may take beyond its plan when the plan sets no limit: start, slow recovery, sealing."""
 
 
 @document
 class LoadEntry:
-    """`[[load]]`: users of one scenario, each acting at a fixed rate."""
+    """`[[load]]`: the load of one scenario, in one of two models.
+
+    Closed: `users`, each acting at `rate_per_user_per_s` and waiting for its answer. Open: `arrivals` that wait for
+    nobody; `in_flight` is how many may be on their way at once.
+    """
 
     scenario: Name
-    users: Annotated[int, Gt(0), Le(100_000)]
-    rate_per_user_per_s: Annotated[float, Gt(0), Le(10_000)] = 1.0
+    users: Annotated[int, Gt(0), Le(100_000)] | None = None
+    rate_per_user_per_s: Annotated[float, Gt(0), Le(10_000)] | None = None
+    """Without it, once a second."""
+    arrivals: Arrivals | None = None
+    in_flight: Annotated[int, Gt(0), Le(100_000)] | None = None
+    """Without it, what the highest rate brings in two seconds, and at least ten."""
 
     def __post_init__(self) -> None:
-        rate = self.users * self.rate_per_user_per_s
+        if (self.users is None) == (self.arrivals is None):
+            has = "neither users nor arrivals" if self.users is None else "both users and arrivals"
+            raise ValueError(f"has {has}; expected one of them")
+        if self.arrivals is not None and self.rate_per_user_per_s is not None:
+            raise ValueError("has rate_per_user_per_s with arrivals, which have their own rate; expected in_flight")
+        if self.arrivals is None and self.in_flight is not None:
+            raise ValueError("has in_flight without arrivals; expected users")
+        rate = (self.users or 0) * (self.rate_per_user_per_s or 1.0)
         if rate > MAX_RATE_PER_S:
             raise ValueError(f"asks for {rate:.0f} operations a second; expected at most {MAX_RATE_PER_S}")
 
@@ -115,6 +134,8 @@ class Plan:
     path: Path
     file: PlanFile
     scenarios: tuple[Scenario, ...]
+    loads: tuple[ScenarioLoad, ...]
+    """One an entry, complete, in the same order."""
     experiments: tuple[Path, ...]
     """One a fault, in the same order."""
     budgets: tuple[Budget, ...]
@@ -132,7 +153,8 @@ class Plan:
 
     def expected_loads(self) -> tuple[ExpectedLoad, ...]:
         """Return what the samples will have to show."""
-        return tuple(_expected(entry, scenario) for entry, scenario in zip(self.file.load, self.scenarios, strict=True))
+        pairs = zip(self.loads, self.scenarios, strict=True)
+        return tuple(_expected(load, scenario, self.file) for load, scenario in pairs)
 
     def expected_faults(self) -> tuple[ExpectedFault, ...]:
         """Return what the fault journal will have to show."""
@@ -167,6 +189,10 @@ def load_plan(path: Path) -> Plan:
     for place, entry in enumerate(file.load):
         if entry.scenario not in known:
             problems.append(_unknown(f"load[{place}].scenario", entry.scenario, sorted(known)))
+    loads = tuple(_resolve(entry, path, file.load_s) for entry in file.load)
+    for place, (entry, load) in enumerate(zip(file.load, loads, strict=True)):
+        if isinstance(load, OpenLoad):
+            problems += _schedule_problems(f"load[{place}].arrivals", load, file, known.get(entry.scenario))
     experiments = {experiment.stem: experiment for experiment in sorted(EXPERIMENTS.glob("*.yaml"))}
     for place, fault in enumerate(file.fault):
         if fault.experiment not in experiments:
@@ -182,6 +208,7 @@ def load_plan(path: Path) -> Plan:
         path=path,
         file=file,
         scenarios=tuple(known[entry.scenario] for entry in file.load),
+        loads=loads,
         experiments=tuple(experiments[fault.experiment] for fault in file.fault),
         budgets=budgets,
     )
@@ -198,12 +225,50 @@ def _unknown(where: str, name: str, known: list[str]) -> Problem:
     return Problem(where=where, found=f"is {name!r}", expected=f"one of {', '.join(known)}")
 
 
-def _expected(entry: LoadEntry, scenario: Scenario) -> ExpectedLoad:
-    rate = entry.users * entry.rate_per_user_per_s
+def _resolve(entry: LoadEntry, plan: Path, load_s: float) -> ScenarioLoad:
+    """Return a load with nothing left open; the file of a trace is looked for beside the plan."""
+    if entry.arrivals is None:
+        assert entry.users is not None
+        return ClosedLoad(users=entry.users, rate_per_user_per_s=entry.rate_per_user_per_s or 1.0)
+    arrivals = entry.arrivals
+    if isinstance(arrivals, Trace):
+        arrivals = replace(arrivals, file=str((plan.parent / arrivals.file).resolve()))
+    if entry.in_flight is not None:
+        return OpenLoad(users=entry.in_flight, arrivals=arrivals)
+    try:
+        peak = peak_rate_per_s(arrivals, load_s)
+    except DocumentError:
+        peak = 0.0  # told with the schedule's other problems
+    return OpenLoad(users=min(max(_LEAST_IN_FLIGHT, math.ceil(peak * _IN_FLIGHT_S)), 100_000), arrivals=arrivals)
+
+
+def _schedule_problems(where: str, load: OpenLoad, file: PlanFile, scenario: Scenario | None) -> list[Problem]:
+    """Return what is wrong with open arrivals that only shows when they are made."""
+    if scenario is None:
+        return []  # told by itself
+    if not any(operation.scheduled for operation in scenario.operation):
+        return [Problem(where=where, found=f"are there for {scenario.name}, whose users only listen", expected="users")]
+    try:
+        if arrival_count(load.arrivals, file.load_s, schedule_seed(file.seed, scenario.name)) > 0:
+            return []
+    except DocumentError as error:
+        told = [(f"{error.source} {problem.where}".rstrip(), problem) for problem in error.problems]
+        return [Problem(where=where, found=f"{place} {p.found}", expected=p.expected) for place, p in told]
+    return [Problem(where=where, found="have no arrival in the load's time", expected="at least one")]
+
+
+def _expected(load: ScenarioLoad, scenario: Scenario, file: PlanFile) -> ExpectedLoad:
+    """Return what the load will show: of open arrivals exactly what the schedule has, which its seed fixes."""
+    if isinstance(load, OpenLoad):
+        seed = schedule_seed(file.seed, scenario.name)
+        rate = arrival_count(load.arrivals, file.load_s, seed) / file.load_s
+    else:
+        rate = load.users * load.rate_per_user_per_s
     return ExpectedLoad(
-        scenario=entry.scenario,
-        users=entry.users,
+        scenario=scenario.name,
+        users=load.users,
         rate_per_s=rate,
+        is_open=isinstance(load, OpenLoad),
         operations=tuple(
             ExpectedOperation(
                 name=operation.name,

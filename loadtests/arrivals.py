@@ -169,8 +169,13 @@ _KINDS: dict[str, type[ArrivalKind]] = {
 }
 
 
+def schedule_seed(seed: int, scenario: str) -> str:
+    """Return the seed of one scenario's schedule in a run: scenarios of one run do not arrive together."""
+    return f"{seed}/{scenario}"
+
+
 def arrival_times(
-    arrivals: ArrivalKind, duration_s: float, seed: int | str, *, share: tuple[int, int] = (0, 1)
+    arrivals: ArrivalKind, duration_s: float, seed: str, *, share: tuple[int, int] = (0, 1)
 ) -> Iterator[Times]:
     """Yield the times in [0, duration_s) in order, in chunks of a bounded size.
 
@@ -186,7 +191,7 @@ def arrival_times(
             yield mine
 
 
-def arrival_count(arrivals: ArrivalKind, duration_s: float, seed: int | str) -> int:
+def arrival_count(arrivals: ArrivalKind, duration_s: float, seed: str) -> int:
     """Return how many arrivals there are in [0, duration_s): exactly, as they will be offered."""
     return sum(len(chunk) for chunk in _all_times(arrivals, duration_s, seed))
 
@@ -245,14 +250,14 @@ def _text(value: object) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _all_times(arrivals: ArrivalKind, duration_s: float, seed: int | str) -> Iterator[Times]:
+def _all_times(arrivals: ArrivalKind, duration_s: float, seed: str) -> Iterator[Times]:
     if isinstance(arrivals, Trace):
         times = _read_trace(arrivals)
         times = times[times < duration_s]
         yield from (times[place : place + CHUNK] for place in range(0, len(times), CHUNK))
         return
     curve = _Curve(arrivals.knots(duration_s))
-    draw = np.random.default_rng([int.from_bytes(str(seed).encode(), "big"), 0x0A])
+    draw = np.random.default_rng(int.from_bytes(seed.encode(), "big"))
     # Points of a unit-rate process up to the whole expected number; each becomes a time.
     total, last = curve.expected(duration_s), 0.0
     phase = float(draw.random())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import gevent
 from locust import task
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, STATE_STOPPING
 
@@ -32,6 +33,7 @@ class WebSocketUser(HarnessUser):
     """Stays connected, reconnects to another node when it must, and misses nothing unnoticed."""
 
     scenario = "websocket"
+    takes_arrivals = False
 
     def __init__(self, environment: object) -> None:
         super().__init__(environment)
@@ -39,6 +41,10 @@ class WebSocketUser(HarnessUser):
         self._node = ""
         self._arrivals: list[tuple[int, str, float]] = []
         """(height, operation, arrival) of messages whose block's commit time is not known yet."""
+
+    def on_start(self) -> None:
+        """Subscribers that start together connect over a second."""
+        gevent.sleep(self.draw.random())
 
     def wait_time(self) -> float:
         """A subscriber does not act on a schedule: it reconnects after a moment."""

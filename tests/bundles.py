@@ -30,6 +30,7 @@ from analysis.run import Run
 from bundle import (
     BALANCES,
     BLOCKS,
+    GENERATOR,
     PROBES,
     RESOURCES,
     SAMPLES,
@@ -154,6 +155,7 @@ class SyntheticRun:
     balances: list[Row] = field(default_factory=list)
     probes: list[Row] = field(default_factory=list)
     resources: list[Row] = field(default_factory=list)
+    generator: list[Row] = field(default_factory=list)
     faults: list[FaultEvent] = field(default_factory=list)
     journals: dict[str, Any] = field(default_factory=dict)
     locust: list[Row] | None = None
@@ -195,6 +197,8 @@ class SyntheticRun:
         if SAMPLES.path not in self.left_out:
             for part_name, rows in self.samples.items():
                 _write_rows(layout, SAMPLES, rows, part=part_name)
+        if GENERATOR.path not in self.left_out:
+            _write_rows(layout, GENERATOR, self.generator, part=PART)
         if "faults.jsonl" not in self.left_out:
             for event in self.faults:
                 FaultJournal(layout.fault_journal).write(event)
@@ -246,6 +250,7 @@ def _build(shape: Shape) -> SyntheticRun:
     _add_messages(run, chain)
     _add_probes(run, chain)
     _add_resources(run)
+    _add_generator(run)
     for number, spec in enumerate(shape.faults):
         run.faults += _events(spec, lease=f"{spec.fault}-{number:08x}")
         run.journals[f"{number:02d}-{spec.experiment}.json"] = chaos_journal(spec)
@@ -423,6 +428,28 @@ def sample(intended_at_s: float, operation: str, protocol: str, latency_ms: floa
 def failed(outcome: str, error_kind: str, detail: str | None = None, **more: Any) -> Row:
     """Return the columns of a sample that did not end well."""
     return {"outcome": outcome, "error_kind": error_kind, "detail": detail} | more
+
+
+def _add_generator(run: SyntheticRun) -> None:
+    """A generator with time to spare: 10 arrivals a second, each noticed at once."""
+    for second in range(int(run.shape.load)):
+        run.generator.append(
+            {
+                "at_s": run.load_start_at_s + second + 1,
+                "period_s": 1.0,
+                "due": 10,
+                "begun": 10,
+                "given_up": 0,
+                "waiting": 0,
+                "late_by_2_ms": 0,
+                "late_by_20_ms": 0,
+                "late_by_100_ms": 0,
+                "late_max_ms": 0.5,
+                "cpu_ratio": 0.2,
+                "collected_ms": 1.0,
+                "stalled_max_ms": 2.0,
+            }
+        )
 
 
 _QUERIES = (("rpc.status", "RPC"), ("rest.balance", "REST"), ("grpc.balance", "GRPC"))

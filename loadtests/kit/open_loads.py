@@ -12,7 +12,7 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from bundle import ErrorKind
-from loadtests.arrivals import ArrivalKind, arrival_times
+from loadtests.arrivals import ArrivalKind, arrival_times, schedule_seed
 from loadtests.kit.arrival_queue import ArrivalQueue
 from loadtests.kit.calls import Call, CallFailed, report
 from loadtests.kit.generator_tally import GeneratorTally
@@ -38,7 +38,7 @@ class OpenLoads:
         if user_class not in self._queues:
             name = user_class.scenario or user_class.__name__
             index, count = self._share()
-            seed = f"{self._seed}/{name}"
+            seed = schedule_seed(self._seed, name)
             times = arrival_times(arrivals, self._load_time_s, seed, share=(index, count))
             self._queues[user_class] = ArrivalQueue(
                 times if index < count else iter([np.empty(0)]),

@@ -10,7 +10,9 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager
 
+import gevent
 from locust import User
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_WAITING
 
 from loadtests.arrivals import ArrivalKind, Constant
 from loadtests.kit.arrival_queue import ArrivalQueue
@@ -27,6 +29,8 @@ class HarnessUser(User):
     abstract = True
     scenario = ""
     """Name of the scenario, as plans and --loads call it."""
+    takes_arrivals = True
+    """False where users do not act on a schedule: subscribers, who are there and wait."""
     arrivals: ArrivalKind | None = None
     """Open arrivals where neither a plan nor an option says otherwise; without them the model is closed."""
 
@@ -34,7 +38,7 @@ class HarnessUser(User):
         super().__init__(environment)
         self.session: Session = session_of(self.environment)
         self.draw = self.session.next_draw(self.scenario)
-        self._queue: ArrivalQueue | None = self.session.arrival_queue(type(self))
+        self._queue: ArrivalQueue | None = self.session.arrival_queue(type(self)) if self.takes_arrivals else None
         self._schedule = Schedule(
             rate_per_s=self.session.rate_per_user_per_s(self.scenario), start_at_s=time.time(), draw=self.draw
         )
@@ -49,8 +53,10 @@ class HarnessUser(User):
         if self._queue is not None and self._taskset_instance is not None:
             # Locust sleeps after wait_time even for 0 s, a turn of the hub between an arrival and what it starts. In
             # the open model wait_time has waited already.
-            self._taskset_instance._sleep = _go_on_at_once
-        self.wait()  # type: ignore[no-untyped-call]
+            self._taskset_instance._sleep = _go_on_at_once  # type: ignore[method-assign]
+        self._state = LOCUST_STATE_WAITING  # it may be ended now
+        gevent.sleep(self.wait_time())
+        self._state = LOCUST_STATE_RUNNING
 
     def wait_time(self) -> float:
         """Return the seconds until the next operation is meant to begin; 0 when that has passed.

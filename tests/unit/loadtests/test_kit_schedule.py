@@ -22,8 +22,8 @@ STARTS = st.floats(0, 2e9)
 def times(schedule: Schedule, count: int) -> list[float]:
     found = []
     for _ in range(count):
-        found.append(schedule.next_at_s)
         schedule.advance()
+        found.append(schedule.next_at_s)
     return found
 
 
@@ -42,6 +42,7 @@ def test_a_time_span_holds_its_rate(rate: float, start: float, seed: int, length
     """Law: over T seconds from the start, rate · T operations are meant to begin, give or take one."""
     schedule = Schedule(rate_per_s=rate, start_at_s=start, draw=random.Random(seed))
     count = 0
+    schedule.advance()
     while schedule.next_at_s < start + length_s:
         count += 1
         schedule.advance()
