@@ -48,31 +48,26 @@ def _reasons(run: Run, rows: pd.DataFrame) -> Iterator[Reason]:
     """Yield the reasons against one worker."""
     due, late = int(rows["due"].sum()), int(rows["late_by_100_ms"].sum())
     if late > LATE_SHARE * due:
-        worst_ms = rows["late_max_ms"].max()
-        found = f"{late} of {due} arrivals were noticed more than 100 ms late, one of them {worst_ms:.0f} ms"
-        yield _reason(run, rows, "late_max_ms", f"{found}; expected at most {LATE_SHARE:.0%}")
-    busy = _median(rows)
-    if busy > BUSY_RATIO:
-        yield _reason(run, rows, "cpu_ratio", f"it used {busy:.0%} of a core; expected at most {BUSY_RATIO:.0%}")
-    limits = (("stalled_max_ms", "stood still", STALLED_MS), ("collected_ms", "collected garbage", COLLECTED_MS))
-    for column, what, limit in limits:
-        if (found_ms := float(rows[column].max())) > limit:
-            text = f"it {what} for {found_ms:.0f} ms in one second; expected at most {limit:.0f} ms"
-            yield _reason(run, rows, column, text)
+        found = f"{late} of {due} arrivals were noticed more than 100 ms late"
+        text = f"{found}, one of them {rows['late_max_ms'].max():.0f} ms; expected at most {LATE_SHARE:.0%}"
+        yield _reason(run, rows, "late_max_ms", text, code="generator.late")
+    if (busy := _median(rows)) > BUSY_RATIO:
+        text = f"it used {busy:.0%} of a core; expected at most {BUSY_RATIO:.0%}"
+        yield _reason(run, rows, "cpu_ratio", text, code="generator.busy")
+    if (stalled_ms := rows["stalled_max_ms"].max()) > STALLED_MS:
+        text = f"it stood still for {stalled_ms:.0f} ms; expected at most {STALLED_MS:.0f} ms"
+        yield _reason(run, rows, "stalled_max_ms", text, code="generator.stalled")
+    if (collected_ms := rows["collected_ms"].max()) > COLLECTED_MS:
+        text = f"it collected garbage for {collected_ms:.0f} ms in one second; expected at most {COLLECTED_MS:.0f} ms"
+        yield _reason(run, rows, "collected_ms", text, code="generator.collecting")
 
 
-_CODES = {"late_max_ms": "late", "cpu_ratio": "busy", "stalled_max_ms": "stalled", "collected_ms": "collecting"}
-
-
-def _reason(run: Run, rows: pd.DataFrame, column: str, found: str) -> Reason:
+def _reason(run: Run, rows: pd.DataFrame, column: str, found: str, *, code: str) -> Reason:
     """Return a reason whose evidence is the row with the column's highest value."""
     worst = rows.sort_values(column, kind="stable").iloc[-1]
     part = str(worst["part"])
-    return Reason(
-        code=f"generator.{_CODES[column]}",
-        sentence=f"the generator, not the target ({part}): {found}",
-        evidence=(Evidence(file=run.file_of(GENERATOR, part), row=int(worst["row"])),),
-    )
+    evidence = Evidence(file=run.file_of(GENERATOR, part), row=int(worst["row"]))
+    return Reason(code=code, sentence=f"the generator, not the target ({part}): {found}", evidence=(evidence,))
 
 
 def _rows_of_load(run: Run) -> pd.DataFrame:

@@ -290,8 +290,8 @@ def _counts_equal(run: Run) -> Check:
 def _generator_kept_up(run: Run) -> Check:
     """The generator kept to its schedule, so that latencies are the target's."""
     title = "The load generator kept up"
-    if not run.manifest.loads:
-        return _check("load.generator", title, [], "the plan has no load", applies=False)
+    if not run.manifest.loads or run.manifest.phase("load") is None:
+        return _check("load.generator", title, [], "there was no load", applies=False)
     reasons = generator_reasons(run)
     summary = "" if reasons else generator_summary(run)
     return _check("load.generator", title, reasons, summary, taints=(Source.SAMPLES,))

@@ -177,7 +177,7 @@ def _crash(*_: object) -> Any:
 VALIDITY = ["_bundle_whole", "_run_complete", "_clock_steady", "_watch_without_gap", "_load_offered", "_counts_equal"]
 
 
-@pytest.mark.parametrize("function", [*VALIDITY, "_faults_proved"])
+@pytest.mark.parametrize("function", [*VALIDITY, "_generator_kept_up", "_faults_proved"])
 def test_a_check_of_the_run_that_crashes_is_no_pass_and_no_budget_rests_on_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
@@ -189,7 +189,7 @@ def test_a_check_of_the_run_that_crashes_is_no_pass_and_no_budget_rests_on_it(
     assert codes(found) == {"check.crashed"}
     assert found.verdict is INCONCLUSIVE, "whether the slow answers were well measured is not known"
     assert set(budget_verdicts(found).values()) == {INCONCLUSIVE}
-    assert len(found.checks) == 12, "the others are asked all the same"
+    assert len(found.checks) == 13, "the others are asked all the same"
     [sentence] = sentences(found, "check.crashed")
     assert "KeyError" in sentence
 
@@ -202,7 +202,7 @@ def test_an_invariant_that_crashes_is_no_pass(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(invariants, function, _crash)
     found = healthy().judge(tmp_path)
     assert (found.verdict, codes(found)) == (INCONCLUSIVE, {"check.crashed"})
-    assert len(found.checks) == 12
+    assert len(found.checks) == 13
     assert set(budget_verdicts(found).values()) == {PASS}
 
 

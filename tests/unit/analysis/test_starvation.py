@@ -36,6 +36,7 @@ pytestmark = pytest.mark.slow
 
 TABLES = {
     "samples/local.parquet": "samples",
+    "generator/local.parquet": "samples",
     "blocks.parquet": "blocks",
     "transactions.parquet": "transactions",
     "supply.parquet": "",

@@ -45,7 +45,7 @@ def test_a_healthy_run_passes_everything(tmp_path: Path) -> None:
     assert found.verdict is Verdict.PASS
     assert [check.name for check in found.checks if check.applies and check.verdict is not Verdict.PASS] == []
     assert found.reasons() == []
-    assert len(found.checks) == 12
+    assert len(found.checks) == 13
 
 
 def test_a_healthy_run_without_faults_passes(tmp_path: Path) -> None:
@@ -326,6 +326,63 @@ def test_a_load_that_has_not_ended_is_no_load(tmp_path: Path) -> None:
     found = run.judge(tmp_path)
     assert codes(found) == {"watch.nothing", "load.unfinished"}
     assert set(budget_verdicts(found).values()) == {Verdict.INCONCLUSIVE}
+
+
+# --- the generator ---
+
+
+def _generator(column: str, value: float, seconds: int | None = None) -> Spoil:
+    """In so many seconds of the load, or all of them, the generator's watch says something else."""
+
+    def spoil(run: SyntheticRun) -> None:
+        for row in run.generator[:seconds]:
+            row[column] = value
+
+    return spoil
+
+
+def _unwatched(run: SyntheticRun) -> None:
+    run.generator.clear()
+
+
+GENERATOR_CASES = [
+    Case(name="late", spoil=_generator("late_by_100_ms", 1), codes={"generator.late"}, check=""),
+    Case(name="busy", spoil=_generator("cpu_ratio", 0.97), codes={"generator.busy"}, check=""),
+    Case(name="stalled", spoil=_generator("stalled_max_ms", 1500.0, 1), codes={"generator.stalled"}, check=""),
+    Case(name="collecting", spoil=_generator("collected_ms", 300.0, 1), codes={"generator.collecting"}, check=""),
+    Case(name="unwatched", spoil=_unwatched, codes={"generator.unwatched"}, check=""),
+]
+
+
+@pytest.mark.parametrize("case", GENERATOR_CASES, ids=lambda case: case.name)
+def test_a_generator_that_did_not_keep_up_is_told_and_no_latency_rests_on_it(tmp_path: Path, case: Case) -> None:
+    run = healthy()
+    case.spoil(run)
+    found = run.judge(tmp_path)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert codes(found) == case.codes
+    assert against(found) == {"load.generator"}
+    assert taints(found) == {"samples"}
+    sentence = sentences(found, *case.codes)[0]
+    assert sentence.startswith("the generator")
+
+
+@pytest.mark.parametrize(
+    "spoil", [_generator("late_by_20_ms", 5), _generator("cpu_ratio", 1.2, 3), _generator("stalled_max_ms", 900.0)]
+)
+def test_a_generator_within_its_limits_is_no_matter(tmp_path: Path, spoil: Spoil) -> None:
+    run = healthy()
+    spoil(run)
+    assert run.judge(tmp_path).verdict is Verdict.PASS
+
+
+def test_only_the_time_of_the_load_counts_for_the_generator(tmp_path: Path) -> None:
+    """Before it, keys are derived: a core is busy for seconds, and nothing waits for it."""
+    run = healthy()
+    run.generator.insert(
+        0, run.generator[0] | {"at_s": run.load_start_at_s, "cpu_ratio": 1.0, "stalled_max_ms": 5000.0}
+    )
+    assert run.judge(tmp_path).verdict is Verdict.PASS
 
 
 # --- where the line is ---
