@@ -30,6 +30,14 @@ class Source(StrEnum):
     """That the faults took effect, so that what was measured is what the plan is about."""
 
 
+def steady(scene: Scene) -> Window:
+    """Return the window without the load's warm-up: a ramp, and the wait for the first block."""
+    load = scene.run.manifest.phase("load")
+    if load is None:
+        return scene.window
+    return scene.window.without([(load.start_at_s, load.start_at_s + scene.run.manifest.warm_up_s)])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution:
     """Values of single events, infinite for one that never ended; `evidence` names the worst of them."""

@@ -178,6 +178,7 @@ _EXPECTED = {
     "less_than": "less than {lt}",
     "less_than_equal": "at most {le}",
     "literal_error": "{expected}",
+    "model_attributes_type": "a table of named fields",
     "string_pattern_mismatch": "text of the form {pattern}",
     "string_too_long": "at most {max_length} characters",
     "string_too_short": "at least {min_length} character(s)",
@@ -203,6 +204,12 @@ def _problem(detail: Any, cls: type[Any]) -> Problem:
     if kind in {"value_error", "assertion_error"}:
         found, _, expected = str(detail["ctx"]["error"]).partition("; expected ")
         return Problem(where=where, found=_short(found), expected=expected or "a valid value")
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        # One of several tables, told apart by one field: it is that field that is wrong.
+        field, context = detail["ctx"]["discriminator"].strip("'"), detail["ctx"]
+        found = f"is {_short(repr(context['tag']))}" if "tag" in context else "is missing"
+        expected = f"one of {context['expected_tags']}" if "tag" in context else "a value"
+        return Problem(where=_path((*detail["loc"], field)), found=found, expected=expected)
     if kind == "json_invalid":
         return Problem(where=where, found="is not plain data", expected="a plain document")
     template = _EXPECTED.get(kind)

@@ -153,6 +153,12 @@ class Manifest:
     clocks: tuple[ClockRecord, ...] = ()
     children: tuple[ChildRecord, ...] = ()
     probe_period_s: float
+    warm_up_s: float = 5.0
+    """Start of the load that throughput leaves out."""
+    rate_scale: float = 1.0
+    """Rates and users of the plan were multiplied by it."""
+    time_scale: float = 1.0
+    """Lengths of the plan's load were multiplied by it."""
     versions: dict[str, str] = field(default_factory=dict)
     host: dict[str, str | int | float] = field(default_factory=dict)
     git_revision: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -17,7 +17,7 @@ from gamedays.cli_devnet import devnet, doctor, janitor
 from gamedays.exit_code import ExitCode, of_verdict
 from gamedays.gameday import Options, judge_and_report, run_gameday
 from gamedays.interruption import Interruption, StopRun
-from gamedays.plan import EXPERIMENTS, find_plan, load_plan, shipped_plans
+from gamedays.plan import EXPERIMENTS, Plan, find_level, find_plan, load_plan, shipped_levels, shipped_plans
 from gamedays.progress import Progress
 from gamedays.validate import validate as validate_file
 from target.errors import TargetError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from analysis.judge import Judgement
 
 _PATH = click.Path(path_type=Path)
+_SCALE = click.FloatRange(min=0, min_open=True, max=100)
 _FORMATS = ("html", "markdown", "junit", "json")
 
 
@@ -43,11 +44,22 @@ def cli() -> None:
 def run(plan: str, target_file: Path | None, runs: Path, allow_production: bool) -> None:
     """Run a gameday: PLAN is a file, or the name of a plan that comes with the harness."""
     options = Options(runs=runs, target_file=target_file, allow_production=allow_production)
-    layout, judgement = run_gameday(load_plan(find_plan(plan)), options, Progress())
-    _tell(judgement)
-    click.echo(f"report: {layout.report_html}")
-    Interruption.ignore()
-    sys.exit(of_verdict(judgement.verdict))
+    _run(load_plan(find_plan(plan)), options)
+
+
+@cli.command()
+@click.argument("level")
+@click.option("--scale", type=_SCALE, default=1.0, show_default=True, help="Multiply rates, users and rate budgets.")
+@click.option("--time-scale", type=_SCALE, default=1.0, show_default=True, help="Multiply the lengths of the load.")
+@click.option("--target", "target_file", type=_PATH, help="Target file to run on instead of the level's own target.")
+@click.option("--runs", type=_PATH, default=Path("runs"), show_default=True, help="Folder for the run bundle.")
+def load(level: str, scale: float, time_scale: float, target_file: Path | None, runs: Path) -> None:
+    """Run a load LEVEL without faults, judged and reported like a gameday: a name of `gameday list`, or a file.
+
+    Never on a production target.
+    """
+    plan = load_plan(find_level(level), rate_scale=scale, time_scale=time_scale)
+    _run(plan, Options(runs=runs, target_file=target_file))
 
 
 @cli.command()
@@ -94,12 +106,15 @@ def validate(files: tuple[Path, ...]) -> None:
 
 @cli.command("list")
 def list_all() -> None:
-    """List the plans, scenarios, experiments and budgets that come with the harness."""
+    """List the plans, load levels, scenarios, experiments and budgets that come with the harness."""
     from analysis.budget import read_rulebook
     from loadtests.catalogue import scenarios
 
     click.echo("plans")
     for path in shipped_plans():
+        click.echo(f"  {path.stem:<22} {load_plan(path).file.title}")
+    click.echo("levels")
+    for path in shipped_levels():
         click.echo(f"  {path.stem:<22} {load_plan(path).file.title}")
     click.echo("scenarios")
     for scenario in scenarios().values():
@@ -115,6 +130,15 @@ def list_all() -> None:
 cli.add_command(devnet)
 cli.add_command(doctor)
 cli.add_command(janitor)
+
+
+def _run(plan: Plan, options: Options) -> NoReturn:
+    """Run a plan, tell the verdict, and end with its code."""
+    layout, judgement = run_gameday(plan, options, Progress())
+    _tell(judgement)
+    click.echo(f"report: {layout.report_html}")
+    Interruption.ignore()
+    sys.exit(of_verdict(judgement.verdict))
 
 
 def _title(experiment: Path) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import shutil
 import sys
 import time
 from dataclasses import replace
@@ -346,7 +345,7 @@ class Conductor:
     def _first_manifest(self, record: TargetRecord) -> Manifest:
         """Write what is known before the run: plan, target, budgets, what will have to be in the bundle."""
         plan = self._plan
-        shutil.copyfile(plan.path, self._layout.plan)
+        self._layout.plan.write_text(plan.text, encoding="utf-8")
         bare = target_toml(read_target_file(self._target_file), with_secrets=False)
         self._layout.target.write_text(bare, encoding="utf-8")
         write_budgets(self._layout.budgets, plan.budgets)
@@ -364,6 +363,9 @@ class Conductor:
             faults=plan.expected_faults(),
             clocks=(_clock("conductor"),),
             probe_period_s=plan.file.probe_period_s,
+            warm_up_s=plan.file.warm_up_s,
+            rate_scale=plan.file.rate_scale,
+            time_scale=plan.file.time_scale,
             versions=versions(),
             host=host(),
             git_revision=git_revision(plan.path.resolve().parent),

@@ -15,11 +15,12 @@ from pydantic import StringConstraints
 from analysis.budget import Budget, BudgetChange, choose, read_rulebook
 from bundle import DocumentError, ExpectedFault, ExpectedLoad, ExpectedOperation, Problem, document, read_toml
 from devnet.network import NetworkSpec
-from loadtests.arrivals import Arrivals, Trace, arrival_count, peak_rate_per_s, schedule_seed
+from loadtests.arrivals import Arrivals, Trace, arrival_count, peak_rate_per_s, scaled, schedule_seed
 from loadtests.catalogue import Scenario, scenarios
 from loadtests.load_text import ClosedLoad, OpenLoad, ScenarioLoad
 
 PLANS = Path(__file__).parent
+LEVELS = PLANS / "levels"
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=40)]
@@ -97,6 +98,12 @@ class PlanFile:
     devnet: NetworkSpec | None = None
     baseline_s: PositiveSeconds = 10.0
     load_s: PositiveSeconds
+    warm_up_s: Seconds = 5.0
+    """Start of the load that throughput leaves out: a ramp, and the wait for the first block."""
+    rate_scale: Annotated[float, Gt(0), Le(100)] = 1.0
+    """Rates, users and the budgets on rates are multiplied by it."""
+    time_scale: Annotated[float, Gt(0), Le(100)] = 1.0
+    """The load's lengths are multiplied by it."""
     drain_limit_s: PositiveSeconds = 15.0
     """How long the end of the load waits for transactions on their way; what no block has then counts as lost."""
     time_limit_s: PositiveSeconds | None = None
@@ -125,6 +132,12 @@ class PlanFile:
         if free_from >= self.load_s:
             found = f"load_s is {self.load_s:g} with faults until {free_from:g} s"
             raise ValueError(f"{found}; expected a load that outlasts them")
+        if self.warm_up_s >= self.load_s:
+            raise ValueError(f"warm_up_s is {self.warm_up_s:g}; expected less than load_s, {self.load_s:g}")
+        if self.time_scale != 1 and self.fault:
+            raise ValueError(
+                "has a time_scale and faults, whose times have a meaning of their own; expected one of them"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +145,10 @@ class Plan:
     """A plan, resolved: its scenarios and experiments exist, its budgets are complete."""
 
     path: Path
+    text: str
+    """As run: what was written, and the scales that the command line gave."""
     file: PlanFile
+    """Scaled."""
     scenarios: tuple[Scenario, ...]
     loads: tuple[ScenarioLoad, ...]
     """One an entry, complete, in the same order."""
@@ -170,6 +186,17 @@ class Plan:
         )
 
 
+def find_level(name: str) -> Path:
+    """Return the path of a load level given by path, or by the name of one that comes with the harness."""
+    shipped = LEVELS / f"{name}.toml"
+    return shipped if not os.path.exists(name) and os.path.isfile(shipped) else Path(name)
+
+
+def shipped_levels() -> list[Path]:
+    """Return the load levels that come with the harness."""
+    return sorted(LEVELS.glob("*.toml"))
+
+
 def find_plan(name: str) -> Path:
     """Return the path of a plan given by path, or by the name of one of the plans that come with the harness."""
     shipped = PLANS / f"{name}.toml"
@@ -181,10 +208,22 @@ def shipped_plans() -> list[Path]:
     return sorted(PLANS.glob("*.toml"))
 
 
-def load_plan(path: Path) -> Plan:
-    """Return the plan at `path`. Raises DocumentError with every problem."""
-    file = read_toml(path, PlanFile)
+def load_plan(path: Path, *, rate_scale: float = 1.0, time_scale: float = 1.0) -> Plan:
+    """Return the plan at `path`, scaled by what it says itself or by what is given. Raises DocumentError."""
+    written = read_toml(path, PlanFile)
+    text = path.read_text(encoding="utf-8")
     problems: list[Problem] = []
+    file = written
+    try:
+        for name, scale in (("rate_scale", rate_scale), ("time_scale", time_scale)):
+            if scale != 1:
+                if getattr(written, name) != 1:
+                    raise ValueError(f"the plan has {name} = {getattr(written, name):g} already")
+                file = replace(file, **{name: scale})  # type: ignore[arg-type]
+                text = f"{name} = {scale!r}\n{text}"  # at the top, where no table has begun
+        file = scaled_plan(file)
+    except ValueError as error:
+        problems.append(Problem(where="scale", found=f"cannot be applied ({error})", expected="another"))
     known = scenarios()
     for place, entry in enumerate(file.load):
         if entry.scenario not in known:
@@ -200,18 +239,49 @@ def load_plan(path: Path) -> Plan:
     budgets: tuple[Budget, ...] = ()
     try:
         budgets = choose(read_rulebook(), file.budgets, file.budget, source=str(path))
+        budgets = tuple(_scaled_budget(budget, file.rate_scale) for budget in budgets)
     except DocumentError as error:
         problems += error.problems
     if problems:
         raise DocumentError(str(path), tuple(problems))
     return Plan(
         path=path,
+        text=text,
         file=file,
         scenarios=tuple(known[entry.scenario] for entry in file.load),
         loads=loads,
         experiments=tuple(experiments[fault.experiment] for fault in file.fault),
         budgets=budgets,
     )
+
+
+def scaled_plan(file: PlanFile) -> PlanFile:
+    """Return the plan with its scales applied to rates, users and lengths. Raises ValueError out of bounds."""
+    rate, time = file.rate_scale, file.time_scale
+    if rate == time == 1:
+        return file
+    return replace(
+        file,
+        load_s=file.load_s * time,
+        warm_up_s=file.warm_up_s * time,
+        load=tuple(
+            replace(
+                entry,
+                users=None if entry.users is None else max(1, round(entry.users * rate)),
+                in_flight=None if entry.in_flight is None else max(1, round(entry.in_flight * rate)),
+                arrivals=None if entry.arrivals is None else scaled(entry.arrivals, rate=rate, time=time),
+            )
+            for entry in file.load
+        ),
+    )
+
+
+def _scaled_budget(budget: Budget, scale: float) -> Budget:
+    """Return a budget whose limit is a rate, scaled as the load is."""
+    if scale == 1 or not budget.unit.endswith("/s"):
+        return budget
+    note = f"The load is scaled by {scale:g}, and so is the limit of {budget.limit:g} {budget.unit}."
+    return replace(budget, limit=budget.limit * scale, note=" ".join(filter(None, (budget.note, note))))
 
 
 def _check_once(where: str, names: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -203,6 +203,27 @@ def peak_rate_per_s(arrivals: ArrivalKind, duration_s: float) -> float:
         whole = np.bincount(np.floor(times[times < duration_s]).astype(np.int64)) if len(times) else np.zeros(1)
         return float(whole.max(initial=0))
     return max(rate for at_s, rate in arrivals.knots(duration_s) if at_s <= duration_s)
+
+
+def scaled(arrivals: ArrivalKind, *, rate: float = 1.0, time: float = 1.0) -> ArrivalKind:
+    """Return the same shape with rates and times multiplied. Of a trace only its time can be: its speed is divided.
+
+    Raises ValueError where the result is out of bounds, or a trace should get another rate.
+    """
+    if isinstance(arrivals, Trace):
+        if rate != 1:
+            raise ValueError("a trace has the rate that it has; expected no scale for it")
+        return replace(arrivals, speed=arrivals.speed / time)
+    changes = {}
+    for field in fields(arrivals):
+        factor = rate if field.name.endswith("_per_s") else time if field.name.endswith("_s") else None
+        if factor is not None:
+            changes[field.name] = getattr(arrivals, field.name) * factor
+    changed = replace(arrivals, **changes)
+    try:
+        return parse_document(type(changed), asdict(changed), source="arrivals")
+    except DocumentError as error:
+        raise ValueError("; ".join(map(str, error.problems))) from None
 
 
 def parse_arrivals(text: str) -> ArrivalKind:

@@ -11,7 +11,7 @@ from analysis.run import Run
 from analysis.summary import summarise
 from analysis.timeline import draw_timeline
 from analysis.verdict import Verdict
-from bundle import Manifest
+from bundle import ExpectedLoad, Manifest
 from reports import wording
 from reports.plot import timeline_svg
 
@@ -57,6 +57,18 @@ def html_report(run: Run, judgement: Judgement) -> str:
     )
 
 
+def _model(load: ExpectedLoad) -> str:
+    if load.is_open:
+        return f"{load.rate_per_s:.4g} arrivals/s on average, at most {load.users} in flight"
+    return f"{load.users} users, {load.rate_per_s:g}/s"
+
+
+def _scales(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return how the plan was scaled; nothing when it was run as written."""
+    scales = {"rates": manifest.rate_scale, "times": manifest.time_scale}
+    return [(f"{name} scaled", f"{scale:g} of the plan's") for name, scale in scales.items() if scale != 1]
+
+
 def _surroundings(manifest: Manifest) -> list[tuple[str, str]]:
     """Return what the run was made with and on, as rows."""
     target = manifest.target
@@ -67,8 +79,9 @@ def _surroundings(manifest: Manifest) -> list[tuple[str, str]]:
         ("chain", f"{target.chain_id}, application {target.app_version or 'unknown'}"),
         ("genesis", target.genesis_hash or "not given out"),
         ("voting power", f"{power} (total {total})" if power else "unknown"),
-        ("load", "; ".join(f"{x.scenario}: {x.users} users, {x.rate_per_s:g}/s" for x in manifest.loads)),
+        ("load", "; ".join(f"{x.scenario}: {_model(x)}" for x in manifest.loads)),
         ("seed", str(manifest.seed)),
+        *_scales(manifest),
         ("versions", ", ".join(f"{name} {version}" for name, version in sorted(manifest.versions.items()))),
         ("host", ", ".join(f"{name} {value}" for name, value in sorted(manifest.host.items()))),
         ("revision", manifest.git_revision or "unknown"),

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from analysis.estimate import Estimate
-from analysis.indicator import Counts, Indicator, Measurement, Nothing, Observation, Scene, Source
+from analysis.estimate import Estimate, measured
+from analysis.indicator import Counts, Indicator, Measurement, Nothing, Observation, Scene, Source, steady
 from analysis.verdict import Evidence
 from analysis.windows import Window
 from bundle import PROBES, SAMPLES, ErrorKind
@@ -127,10 +127,31 @@ def _request_based(name: str, title: str, observe: Callable[[Scene], Observation
     return Indicator(name=name, title=title, sources=sources, observe=observe)
 
 
+def api_throughput(scene: Scene) -> Observation:
+    """Return answered reads a second over the load without its warm-up, by the time at which the answer was there.
+
+    Every answer is counted, so there is no interval: the figure is of this run.
+    """
+    window = steady(scene)
+    samples = scene.run.samples
+    reads = samples[samples["protocol"].isin(_QUERY_PROTOCOLS) & (samples["outcome"] == "ok")]
+    if window.is_empty or reads.empty:
+        return Nothing(why="no read was answered in the load")
+    answered = window.contains(reads["intended_at_s"] + reads["latency_ms"] / 1000)
+    rate = int(answered.sum()) / window.length_s
+    return Measurement(estimate=measured(rate, rate, rate, int(answered.sum()), "counted"))
+
+
 INDICATORS = (
     _time_based("node.availability", "share of time with /health at 200", "node"),
     _time_based("provider.availability", "share of time with /health at 200", "provider"),
     _time_based("api.uptime", "share of time with the REST entrance at 200", "api"),
     _request_based("api.availability", "queries that succeeded", lambda scene: requests(scene, count_failed=False)),
     _request_based("api.error_ratio", "queries that failed", lambda scene: requests(scene, count_failed=True)),
+    Indicator(
+        name="api.throughput",
+        title="answered reads a second",
+        sources=frozenset({Source.SAMPLES, Source.LOAD}),
+        observe=api_throughput,
+    ),
 )

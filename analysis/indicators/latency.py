@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.indicator import Distribution, Indicator, Nothing, Observation, Scene, Source
+from analysis.estimate import growth
+from analysis.indicator import Distribution, Indicator, Measurement, Nothing, Observation, Scene, Source, steady
 from analysis.verdict import Evidence
 from bundle import SAMPLES, ErrorKind, Outcome
 
@@ -57,6 +58,19 @@ def _latency(name: str, title: str, choose: Filter) -> Indicator:
     return Indicator(name=name, title=title, sources=sources, observe=lambda scene: latencies(scene, choose))
 
 
+def confirmation_growth(scene: Scene) -> Observation:
+    """Return the growth of the confirmation latency over the steady load, by the median of what was confirmed."""
+    samples = scene.run.samples
+    chosen = samples[steady(scene).contains(samples["intended_at_s"]) & (samples["operation"] == "tx.confirm")]
+    chosen = chosen[chosen["latency_ms"].notna()]
+    try:
+        return Measurement(
+            estimate=growth(chosen["intended_at_s"].to_numpy(float), chosen["latency_ms"].to_numpy(float))
+        )
+    except ValueError as error:
+        return Nothing(why=str(error))
+
+
 INDICATORS = (
     _latency("tx.confirm_latency", "from intended time to the block that has it", _operations("tx.confirm")),
     _latency("tx.submit_latency", "from intended time to CheckTx's yes", _operations("tx.submit")),
@@ -64,5 +78,11 @@ INDICATORS = (
     _latency("api.rest_latency", "REST reads", _protocol("REST")),
     _latency("api.grpc_latency", "gRPC reads", _protocol("GRPC")),
     _latency("ws.delay", "from a block's commit to its message", _operations("ws.new_block", "ws.tx")),
+    Indicator(
+        name="tx.confirm_latency_growth",
+        title="growth of the confirmation latency over the load",
+        sources=frozenset({Source.SAMPLES, Source.LOAD}),
+        observe=confirmation_growth,
+    ),
     _latency("provider.latency", "portal API requests", _protocol("HTTP")),
 )

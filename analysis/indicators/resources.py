@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pandas as pd
 
-from analysis.estimate import measured
-from analysis.indicator import Distribution, Indicator, Measurement, Nothing, Observation, Scene, Source
+from analysis.estimate import Estimate, growth, measured
+from analysis.indicator import Distribution, Indicator, Measurement, Nothing, Observation, Scene, Source, steady
 
 _BYTES_PER_GB = 1e9
 
@@ -23,6 +24,22 @@ def _memory(scene: Scene, names: tuple[str, ...]) -> Observation:
     if rows.empty:
         return Nothing(why="no process of this kind runs on this machine")
     return Distribution(values=rows["rss_bytes"].to_numpy(float) / _BYTES_PER_GB)
+
+
+def _memory_growth(scene: Scene, names: tuple[str, ...]) -> Observation:
+    """Return the growth of the process whose memory grew most over the steady load. A restart is no growth: it ends
+    the series, and the longest stretch between two counts."""
+    rows = _rows(replace(scene, window=steady(scene)), names)
+    found: list[Estimate] = []
+    for _, series in rows.groupby("process", sort=True):
+        longest = max((part for _, part in series.groupby("pid", sort=True)), key=len)
+        try:
+            found.append(growth(longest["at_s"].to_numpy(float), longest["rss_bytes"].to_numpy(float)))
+        except ValueError as error:
+            return Nothing(why=str(error))
+    if not found:
+        return Nothing(why="no process of this kind runs on this machine")
+    return Measurement(estimate=max(found, key=lambda estimate: estimate.value))
 
 
 def _cpu(scene: Scene, names: tuple[str, ...]) -> Observation:
@@ -52,6 +69,7 @@ def _indicator(
 
 INDICATORS = (
     _indicator("node.memory", "resident memory of a node", _memory, of_nodes=True),
+    _indicator("node.memory_growth", "growth of a node's memory over the load", _memory_growth, of_nodes=True),
     _indicator("node.cpu", "cores used by a node", _cpu, of_nodes=True),
     _indicator("provider.memory", "resident memory of a provider", _memory, of_nodes=False),
     _indicator("provider.cpu", "cores used by a provider", _cpu, of_nodes=False),

@@ -6,12 +6,10 @@ import pandas as pd
 
 from analysis.estimate import measured
 from analysis.fault_story import block_times
-from analysis.indicator import Counts, Indicator, Measurement, Nothing, Observation, Scene, Source
+from analysis.indicator import Counts, Indicator, Measurement, Nothing, Observation, Scene, Source, steady
 from analysis.verdict import Evidence
 from bundle import SAMPLES, ErrorKind, Outcome
 
-WARM_UP_S = 5.0
-"""Start of the load that throughput leaves out: the first transactions wait for their first block."""
 _EXCUSED = (ErrorKind.NOT_SENT.value, ErrorKind.BACK_PRESSURE.value)
 _SHOWN = 5
 
@@ -24,8 +22,7 @@ def throughput(scene: Scene) -> Observation:
     """
     if scene.window.is_empty:
         return Nothing(why="there was no load phase")
-    start = scene.window.intervals[0][0]
-    window = scene.window.without([(start, start + WARM_UP_S)])
+    window = steady(scene)
     ours = _own_transactions(scene)
     times = block_times(scene.run)
     if ours.empty or times.empty or window.is_empty:

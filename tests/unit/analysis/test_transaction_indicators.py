@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from analysis.indicators.transactions import WARM_UP_S
 from bundle import ErrorKind
 from tests.bundles import PART, Row, SyntheticRun, failed, healthy, sample
 from tests.unit.analysis.scenes import counts, evidence, figures, is_nothing, observe
@@ -52,9 +51,10 @@ def transaction(height: int, index: int, tx_hash: str, code: int) -> Row:
 
 def test_throughput_counts_the_blocks_of_the_load_without_its_warm_up(tmp_path: Path) -> None:
     """Warm-up ends 5 s after the start, the load 24 s after it: 19 s with 40 + 60 + 80 transfers in its blocks."""
-    assert WARM_UP_S == 5
     blocks = [(-1.0, 9), (4.99, 500), (5.0, 40), (12.0, 60), (23.99, 80), (24.0, 30), (25.0, 700)]
-    value, low, high = figures(observe(planted(blocks), tmp_path, "tx.throughput"))
+    run = planted(blocks)
+    assert run.manifest.warm_up_s == 5
+    value, low, high = figures(observe(run, tmp_path, "tx.throughput"))
     assert value == pytest.approx(180 / 19)
     # Without the first block of the window, which holds what was sent before; with the first block after it.
     assert low == pytest.approx((180 - 40) / 19)
