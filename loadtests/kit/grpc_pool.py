@@ -1,34 +1,112 @@
-"""gRPC unary calls for load, with protobuf bytes written by hand, through a pool of endpoints."""
+"""gRPC unary calls for load, with protobuf bytes written by hand, through a pool of endpoints.
+
+They go over libcurl's HTTP/2: many at once in one connection. Why not over gRPC's own library: docs/decisions/0012.
+"""
 
 from __future__ import annotations
 
-import grpc
-from grpc.experimental.gevent import init_gevent
+import ssl
+import time
+
+import pycurl
 
 from bundle import ErrorKind, Outcome
 from loadtests.kit.calls import Call, CallFailed
+from loadtests.kit.curl import (
+    BadAnswer,
+    Broken,
+    CurlFailed,
+    CurlMulti,
+    HttpVersion,
+    NotConnected,
+    TimedOut,
+    TooLarge,
+    Transfer,
+    shared_multi,
+)
 from loadtests.kit.endpoints import EndpointPool
-from loadtests.kit.http import REQUEST_LIMIT_S
-
-init_gevent()  # gRPC's own threads would block the hub
+from loadtests.kit.grpc_wire import GrpcAnswer, GrpcStatus, NotGrpc, parse_answer, request_headers, to_frame
+from loadtests.kit.http import CONNECT_LIMIT_S, REQUEST_LIMIT_S
 
 _KINDS = {
-    grpc.StatusCode.RESOURCE_EXHAUSTED: ErrorKind.BACK_PRESSURE,
-    grpc.StatusCode.INVALID_ARGUMENT: ErrorKind.CLIENT_ERROR,
-    grpc.StatusCode.NOT_FOUND: ErrorKind.CLIENT_ERROR,
-    grpc.StatusCode.PERMISSION_DENIED: ErrorKind.CLIENT_ERROR,
-    grpc.StatusCode.UNAUTHENTICATED: ErrorKind.CLIENT_ERROR,
+    GrpcStatus.RESOURCE_EXHAUSTED: ErrorKind.BACK_PRESSURE,
+    GrpcStatus.INVALID_ARGUMENT: ErrorKind.CLIENT_ERROR,
+    GrpcStatus.NOT_FOUND: ErrorKind.CLIENT_ERROR,
+    GrpcStatus.PERMISSION_DENIED: ErrorKind.CLIENT_ERROR,
+    GrpcStatus.UNAUTHENTICATED: ErrorKind.CLIENT_ERROR,
 }
 
 
-class GrpcEndpoint:
-    """One address, plaintext."""
+class _Unavailable(CallFailed):
+    """The endpoint cannot serve now: another one may have the call."""
 
-    def __init__(self, name: str, address: str) -> None:
+
+class GrpcEndpoint:
+    """One address: `host:port` without TLS, or `https://host:port`."""
+
+    def __init__(
+        self, name: str, address: str, *, limit_s: float = REQUEST_LIMIT_S, multi: CurlMulti | None = None
+    ) -> None:
         self.name = name
-        # A dead node must show at once; the pool decides when to try it again.
-        options = [("grpc.enable_retries", 0), ("grpc.max_reconnect_backoff_ms", 2000)]
-        self.channel = grpc.insecure_channel(address, options=options)
+        self._url = address if "://" in address else f"http://{address}"
+        self._limit_s = limit_s
+        self._multi = multi or shared_multi()
+        self._idle: list[Transfer] = []  # as many as were ever on their way at once
+
+    def unary(self, method: str, request: bytes) -> bytes:
+        """Return the answer's message. Raises CallFailed, and of it _Unavailable when another endpoint may be asked."""
+        start_s = time.monotonic()
+        try:
+            answer = self._ask(method, request)
+        except (CurlFailed, NotGrpc) as error:
+            raise self._failure(error, time.monotonic() - start_s) from None
+        if answer.status is GrpcStatus.OK:
+            return answer.body
+        why = f"{self.name}: {answer.status.name} {answer.message}"
+        if answer.status is GrpcStatus.UNAVAILABLE:
+            raise _Unavailable(ErrorKind.REFUSED, why)
+        if answer.status is GrpcStatus.DEADLINE_EXCEEDED:
+            raise CallFailed(ErrorKind.TIMEOUT, why, outcome=Outcome.UNKNOWN)
+        raise CallFailed(_KINDS.get(answer.status, ErrorKind.SERVER_ERROR), why)
+
+    def _ask(self, method: str, request: bytes) -> GrpcAnswer:
+        """Return how the call ended in the server's words. Raises CurlFailed, NotGrpc."""
+        transfer = self._idle.pop() if self._idle else self._new_transfer()
+        try:
+            transfer.set_url(self._url + method)
+            transfer.easy.setopt(pycurl.POSTFIELDS, to_frame(request))
+            self._multi.perform(transfer)
+            return parse_answer(transfer.head_lines, transfer.body)
+        finally:
+            self._idle.append(transfer)
+
+    def _failure(self, error: CurlFailed | NotGrpc, after_s: float) -> CallFailed:
+        """Return what an error on the way means for the call, which began `after_s` before."""
+        # A server ends the stream of a call whose deadline has passed, perhaps just before we do.
+        if isinstance(error, TimedOut) or (isinstance(error, Broken) and after_s >= self._limit_s):
+            why = f"{self.name}: DEADLINE_EXCEEDED {error}"
+            return CallFailed(ErrorKind.TIMEOUT, why, outcome=Outcome.UNKNOWN)
+        if isinstance(error, NotGrpc | TooLarge):
+            return CallFailed(ErrorKind.BAD_ANSWER, f"{self.name}: {error}")
+        why = f"{self.name}: UNAVAILABLE {error}"
+        if isinstance(error, NotConnected):
+            return _Unavailable(ErrorKind.REFUSED, why)
+        if isinstance(error, BadAnswer):
+            return _Unavailable(ErrorKind.BAD_ANSWER, why)
+        return _Unavailable(ErrorKind.BROKEN, why, outcome=Outcome.UNKNOWN)
+
+    def _new_transfer(self) -> Transfer:
+        """Return a transfer with everything set that calls to this endpoint have in common."""
+        transfer = self._multi.take()
+        transfer.easy.setopt(pycurl.HTTPHEADER, request_headers(self._limit_s))
+        transfer.set_limits(whole_s=self._limit_s, connect_s=min(CONNECT_LIMIT_S, self._limit_s / 2))
+        is_tls = self._url.startswith("https:")
+        version = HttpVersion.HTTP_2 if is_tls else HttpVersion.HTTP_2_PRIOR_KNOWLEDGE
+        transfer.easy.setopt(pycurl.HTTP_VERSION, version.value)
+        transfer.easy.setopt(pycurl.PIPEWAIT, 1)  # calls wait for a connection that is being made, and share it
+        if is_tls and (ca_file := ssl.get_default_verify_paths().cafile):
+            transfer.easy.setopt(pycurl.CAINFO, ca_file)
+        return transfer
 
 
 class GrpcPool:
@@ -40,26 +118,23 @@ class GrpcPool:
     def unary(self, call: Call, method: str, request: bytes) -> bytes:
         """Return the answer's bytes. Raises CallFailed.
 
-        UNAVAILABLE goes on to the next endpoint: these are queries, which may be asked twice.
+        What is UNAVAILABLE goes on to the next endpoint: these are queries, which may be asked twice.
         """
-        why = ""
         for attempt in range(1, len(self._pool) + 1):
             endpoint = self._pool.choose()
             call.endpoint, call.attempts = endpoint.name, attempt
             try:
-                unary: grpc.UnaryUnaryMultiCallable[bytes, bytes] = endpoint.channel.unary_unary(method)
-                answer = unary(request, timeout=REQUEST_LIMIT_S)
-            except grpc.RpcError as error:
-                status = error.code()
-                why = f"{endpoint.name}: {status.name} {error.details()}"
-                if status is grpc.StatusCode.UNAVAILABLE:
+                answer = endpoint.unary(method, request)
+            except _Unavailable:
+                self._pool.failed(endpoint)
+                if attempt == len(self._pool):
+                    raise
+                continue
+            except CallFailed as failure:
+                if failure.kind is ErrorKind.TIMEOUT:
                     self._pool.failed(endpoint)
-                    continue
-                if status is grpc.StatusCode.DEADLINE_EXCEEDED:
-                    self._pool.failed(endpoint)
-                    raise CallFailed(ErrorKind.TIMEOUT, why, outcome=Outcome.UNKNOWN) from None
-                raise CallFailed(_KINDS.get(status, ErrorKind.SERVER_ERROR), why) from None
+                raise
             self._pool.worked(endpoint)
             call.answer_bytes = len(answer)
             return answer
-        raise CallFailed(ErrorKind.REFUSED, why)
+        raise AssertionError("a pool has an endpoint")
