@@ -41,6 +41,7 @@ from bundle.tables import (
     TRANSACTIONS,
     ErrorKind,
     Outcome,
+    Rejection,
     Table,
 )
 from bundle.tables_io import TableWriter, read_table
@@ -73,6 +74,7 @@ __all__ = [
     "Outcome",
     "PhaseRecord",
     "Problem",
+    "Rejection",
     "RunEnd",
     "SealRecord",
     "Table",
