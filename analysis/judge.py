@@ -20,8 +20,10 @@ from analysis.indicator import Nothing, Scene, Source, WrongStatistic, estimate
 from analysis.indicators import INDICATORS
 from analysis.invariants import check_invariants
 from analysis.run import Run
+from analysis.transactions import TransactionTruth, tell_truth
 from analysis.validity import check_validity
 from analysis.verdict import Check, Reason, Verdict, gravest
+from analysis.warnings import find_warnings
 from analysis.windows import Window
 from bundle import Manifest
 
@@ -42,6 +44,10 @@ class Judgement:
     checks: tuple[Check, ...]
     """Validity of the run, hypotheses, invariants."""
     faults: tuple[FaultStory, ...]
+    transactions: TransactionTruth | None
+    """What became of the transactions; None where there were none, or where it could not be told."""
+    warnings: tuple[Reason, ...]
+    """What changes no verdict, and somebody should look at."""
     verdict_version: int = VERDICT_VERSION
 
     def reasons(self) -> list[tuple[str, Verdict, Reason]]:
@@ -79,6 +85,12 @@ def judge_run(run: Run, budgets: tuple[Budget, ...]) -> Judgement:
         guarded("experiments.hypothesis", lambda: hypotheses_held(run)),
         *check_invariants(run, faults),
     ]
+    transactions: TransactionTruth | None = None
+    warnings: tuple[Reason, ...] = ()
+    try:
+        transactions, warnings = tell_truth(run), tuple(find_warnings(run))
+    except Exception as error:  # then nothing that rests on what became of the transactions can be said
+        checks.append(crashed("transactions.told", error, taints=(Source.TRANSACTIONS,)))
     faults = faults or ()
     tainted = {taint: check for check in checks for taint in check.taints}
     results = tuple(_judge_budget(run, budget, faults, tainted) for budget in budgets)
@@ -95,6 +107,8 @@ def judge_run(run: Run, budgets: tuple[Budget, ...]) -> Judgement:
         budgets=results,
         checks=tuple(checks),
         faults=faults,
+        transactions=transactions,
+        warnings=warnings,
     )
 
 

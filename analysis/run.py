@@ -69,6 +69,8 @@ class Run:
     def __init__(self, layout: BundleLayout, manifest: Manifest) -> None:
         self.layout = layout
         self.manifest = manifest
+        self.derived: dict[str, Any] = {}
+        """What was made of the tables once, and is used again: by the name that its maker gives it."""
         self._damage: dict[str, Damage] = {item.file: item for item in find_damage(layout, manifest)}
 
     @classmethod
@@ -82,7 +84,7 @@ class Run:
         """Every file that is not as it was sealed, cannot be read, or should be there and is not."""
         for table in ALL_TABLES:
             self._frame(table)
-        _ = self.fault_events, self.chaos_journals, self.locust_counts
+        _ = self.fault_events, self.chaos_journals, self.locust_counts, self.load_notes
         if not self.layout.budgets.is_file():
             self._note(DamageKind.MISSING, self.layout.budgets, "the run has no budgets")
         return [self._damage[file] for file in sorted(self._damage)]
@@ -155,6 +157,21 @@ class Run:
         except (ValueError, KeyError, TypeError) as error:
             self._note(DamageKind.UNREADABLE, path, f"is no Locust statistics ({error!r})")
             return None
+
+    @cached_property
+    def load_notes(self) -> list[dict[str, Any]]:
+        """What the load processes noted of themselves, in order of writing."""
+        path = self.layout.logs / "load.jsonl"
+        try:
+            notes = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            if not all(isinstance(note, dict) for note in notes):
+                raise ValueError("one object a line is expected")
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            self._note(DamageKind.UNREADABLE, path, f"is no log of the load ({error!r})")
+            return []
+        return notes
 
     def file_of(self, table: Table, part: str | None = None) -> str:
         """Return the file that a row of the table is in, relative to the bundle."""

@@ -1,4 +1,4 @@
-"""Figures beside the verdict: each operation in a row, what became of the transactions, how the generator did."""
+"""Figures beside the verdict: each operation in a row, what went wrong, how the generator did."""
 
 from __future__ import annotations
 
@@ -35,21 +35,6 @@ class OperationSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransactionFates:
-    """What became of every transfer that was submitted, by the chain's books. The fates add up to `submitted`."""
-
-    submitted: int
-    committed: int
-    committed_failed: int
-    rejected: int
-    """Refused by CheckTx or not taken by any node, back-pressure included."""
-    accepted_never_included: int
-    unknown_never_included: int
-    """The node's answer did not arrive, and no block has it."""
-    not_sent: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorSummary:
     """One kind of trouble with one operation, with an example of the target's words."""
 
@@ -65,7 +50,6 @@ class Summary:
 
     operations: tuple[OperationSummary, ...]
     errors: tuple[ErrorSummary, ...]
-    fates: TransactionFates | None
     lateness_p99_ms: float | None
     """99 % of all requests went out at most this much after they were meant to."""
     heights: tuple[int, int] | None
@@ -85,7 +69,6 @@ def summarise(run: Run) -> Summary:
             _operation(str(name), rows) for name, rows in samples.groupby("operation", sort=True) if len(rows)
         ),
         errors=_errors(samples),
-        fates=_fates(run),
         lateness_p99_ms=quantile(lateness, 0.99).value if len(lateness) else None,
         heights=(int(heights.min()), int(heights.max())) if len(heights) else None,
         overhead_s=_overhead(run),
@@ -130,25 +113,6 @@ def _first_words(details: pd.Series[str]) -> str:
     """Return the first that says anything; empty where none does."""
     told = details.dropna()
     return "" if told.empty else str(told.iloc[0])
-
-
-def _fates(run: Run) -> TransactionFates | None:
-    submits = run.samples[run.samples["operation"] == "tx.submit"]
-    if submits.empty:
-        return None
-    codes = run.transactions.drop_duplicates("tx_hash").set_index("tx_hash")["code"]
-    code = submits["tx_hash"].map(codes)
-    included, outcome = code.notna(), submits["outcome"]
-    not_sent = submits["error_kind"] == ErrorKind.NOT_SENT.value
-    return TransactionFates(
-        submitted=len(submits),
-        committed=int((code == 0).sum()),
-        committed_failed=int((included & (code != 0)).sum()),
-        rejected=int((~included & (outcome == Outcome.FAIL.value) & ~not_sent).sum()),
-        accepted_never_included=int((~included & (outcome == Outcome.OK.value)).sum()),
-        unknown_never_included=int((~included & (outcome == Outcome.UNKNOWN.value)).sum()),
-        not_sent=int(not_sent.sum()),
-    )
 
 
 def _overhead(run: Run) -> float | None:

@@ -42,6 +42,7 @@ from bundle.tables import (
     TRANSACTIONS,
     ErrorKind,
     Outcome,
+    Rejection,
     Table,
 )
 from bundle.tables_io import TableWriter, read_table
@@ -75,6 +76,7 @@ __all__ = [
     "Outcome",
     "PhaseRecord",
     "Problem",
+    "Rejection",
     "RunEnd",
     "SealRecord",
     "Table",

@@ -53,6 +53,20 @@ NO_FAILURE_KINDS = frozenset({ErrorKind.BACK_PRESSURE, ErrorKind.NOT_SENT})
 """Kinds that Locust does not count as a failure: the target did nothing wrong."""
 
 
+class Rejection(StrEnum):
+    """Which kind of no a node said to a transaction: by codespace and code, or by its words where it gives none."""
+
+    MEMPOOL_FULL = "mempool_full"
+    IN_CACHE = "in_cache"
+    """The node knows these very bytes already: it may have them in its mempool, or in a block."""
+    RATE_LIMIT = "rate_limit"
+    """Too many of an account or in a block (codespace ratelimit), or of a client (HTTP 429)."""
+    SEQUENCE = "sequence"
+    """The account stands at another sequence: sdk/32."""
+    CHECK_TX = "check_tx"
+    """CheckTx refused it for any other reason; codespace and code say which."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """One table of the bundle. `path` is relative, without ending; a folder holds one part a writer."""
@@ -61,6 +75,8 @@ class Table:
     path: str
     schema: pa.Schema
     is_folder: bool = False
+    newer: frozenset[str] = frozenset()
+    """Columns that bundles of earlier versions lack; they are null there."""
 
 
 def _schema(*columns: tuple[str, pa.DataType, bool]) -> pa.Schema:
@@ -82,11 +98,16 @@ SAMPLES = Table(
         ("outcome", _TEXT, False),  # Outcome
         ("error_kind", _TEXT, True),  # ErrorKind; null when outcome is ok
         ("detail", _TEXT, True),  # the target's words, cut to 200 characters
+        ("rejection", _TEXT, True),  # Rejection; null unless a node refused a transaction
+        ("codespace", _TEXT, True),  # who gave `code`: an ABCI codespace, "jsonrpc" or "http"
+        ("code", _I64, True),  # of a transaction that was refused, or failed in a block
         ("bytes", _I64, True),  # size of the answer
         ("endpoint", _TEXT, True),  # the node or provider that answered last
         ("tx_hash", _TEXT, True),  # upper-case hex, for transactions
+        ("valid_until_at_s", _F64, True),  # when the transaction itself expires; null where it has no time of its own
         ("attempts", _I32, False),  # connections tried; more than 1 means that the client failed over
     ),
+    newer=frozenset({"rejection", "codespace", "code", "valid_until_at_s"}),
 )
 
 BLOCKS = Table(

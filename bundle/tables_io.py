@@ -157,10 +157,14 @@ def next_batch(stream: BatchStream) -> pa.RecordBatch | None:
 def _checked(rows: pa.Table, path: Path, table: Table) -> pa.Table:
     """Return `rows` with exactly the table's columns and types, so that no reader meets another shape.
 
-    Nothing is converted: text that looks like a number is no number. Text is checked to be UTF-8.
+    Columns that are newer than the file are null. Nothing is converted: text that looks like a number is no number.
+    Text is checked to be UTF-8.
     """
     try:
         missing = [name for name in table.schema.names if name not in rows.schema.names]
+        for name in table.newer.intersection(missing):
+            rows = rows.append_column(table.schema.field(name), pa.nulls(rows.num_rows, table.schema.field(name).type))
+        missing = [name for name in missing if name not in table.newer]
         if missing:
             raise TableDamaged(path, table.name, f"has no column {', '.join(missing)}")
         wanted = rows.select(table.schema.names)

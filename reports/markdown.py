@@ -6,7 +6,20 @@ from analysis.budget import Severity
 from analysis.judge import Judgement
 from analysis.run import Run
 from analysis.verdict import Verdict
-from reports.wording import duration, interval, limit, measured, moment, plain, share
+from reports.wording import (
+    chain_code,
+    duration,
+    fate_title,
+    interval,
+    limit,
+    measured,
+    moment,
+    number,
+    percent,
+    plain,
+    share,
+    truth_note,
+)
 
 SIGNS = {Verdict.PASS: "✅", Verdict.INCONCLUSIVE: "❔", Verdict.FAIL: "❌"}
 
@@ -23,9 +36,11 @@ def markdown_report(run: Run, judgement: Judgement) -> str:
         f" ({_escape(manifest.target.environment)}, {_code(manifest.target.chain_id)})",
         "",
         *_reasons(judgement),
+        *_warnings(judgement),
         *_budgets(judgement),
         *_faults(judgement),
         *_checks(judgement),
+        *_transactions(judgement),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -38,6 +53,11 @@ def _reasons(judgement: Judgement) -> list[str]:
             f"- {SIGNS[verdict]} **{_escape(what)}**: {_escape(reason.sentence)} ({_code(reason.code)}){where}"
         )
     return ["### Why", "", *lines, ""] if lines else []
+
+
+def _warnings(judgement: Judgement) -> list[str]:
+    lines = [f"- ⚠️ {_escape(reason.sentence)} ({_code(reason.code)})" for reason in judgement.warnings]
+    return ["### Warnings", "", *lines, ""] if lines else []
 
 
 def _budgets(judgement: Judgement) -> list[str]:
@@ -69,6 +89,18 @@ def _checks(judgement: Judgement) -> list[str]:
         sign = SIGNS[check.verdict] if check.applies else "–"
         lines.append(f"- {sign} {_escape(check.title)}: {_escape(check.summary)}")
     return lines
+
+
+def _transactions(judgement: Judgement) -> list[str]:
+    truth = judgement.transactions
+    if truth is None:
+        return []
+    lines = ["", "### What became of the transactions", "", "| state | code | count | share | for example |"]
+    lines.append("|---|---|---|---|---|")
+    for fate in truth.fates:
+        cells = (fate_title(fate), chain_code(fate), number(fate.count), percent(fate.share_ratio), fate.example or "–")
+        lines.append(f"| {' | '.join(_escape(cell) for cell in cells)} |")
+    return [*lines, "", f"- {_escape(truth_note(truth))}"]
 
 
 def _escape(text: str) -> str:

@@ -32,6 +32,8 @@ def verdict_table(judgement: Judgement) -> str:
     for check in judgement.checks:
         word = check.verdict.value if check.applies else "n/a"
         lines.append(f"{word:<13} {plain(check.title)}: {plain(check.summary)}")
+    if judgement.warnings:
+        lines += ["", "Warnings:", *(f"  {plain(f'{item.sentence} ({item.code})')}" for item in judgement.warnings)]
     reasons = judgement.reasons()
     if reasons:
         lines += ["", "Why:"]

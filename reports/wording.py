@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from analysis.budget import Budget, BudgetResult, Direction
 from analysis.estimate import Estimate
+from analysis.transactions import Contradiction, Fate, State, TransactionTruth, Why
 
 NARROW_SPACE = "\u202f"
 """Between groups of three digits: does not break."""
@@ -92,6 +93,54 @@ def interval(estimate: Estimate | None, unit: str) -> str:
     if estimate.low == estimate.high:
         return "exact"
     return f"{amount(estimate.low, unit)} to {amount(estimate.high, unit)}"
+
+
+_STATES = {
+    State.COMMITTED: "committed",
+    State.COMMITTED_FAILED: "failed in the block",
+    State.REJECTED_CHECKTX: "rejected by CheckTx",
+    State.REJECTED_SEQUENCE: "rejected: wrong sequence",
+    State.REJECTED_MEMPOOL_FULL: "rejected: mempool full",
+    State.REJECTED_IN_CACHE: "rejected: known already",
+    State.REJECTED_RATE_LIMIT: "rejected: rate limit",
+    State.REJECTED_OTHER: "rejected otherwise",
+    State.EXPIRED: "expired",
+    State.NEVER_INCLUDED: "accepted, never included",
+    State.UNKNOWN: "unknown",
+    State.UNREACHABLE: "no node could be connected",
+    State.NOT_SENT: "not sent",
+}
+_WHYS = {
+    Why.NO_ANSWER: "no answer, and in no block",
+    Why.BAD_ANSWER: "an answer that says nothing, and in no block",
+    Why.BOOKS_INCOMPLETE: "accepted, and the blocks were not all read",
+    Why.BOOKS_TOO_SHORT: "accepted, and the blocks that were read end too soon",
+}
+_CONTRADICTIONS = {
+    Contradiction.REJECTED_BUT_INCLUDED: "refused and in a block all the same",
+    Contradiction.UNANSWERED_BUT_INCLUDED: "not answered and in a block",
+    Contradiction.CONFIRMED_BUT_NOT_INCLUDED: "confirmed and in no block",
+}
+
+
+def fate_title(fate: Fate) -> str:
+    """Return what became of some transactions, and why that is not known where it is not."""
+    return f"{_STATES[fate.state]}: {_WHYS[Why(fate.why)]}" if fate.why else _STATES[fate.state]
+
+
+def chain_code(fate: Fate) -> str:
+    """Return the chain's own code, with whose it is."""
+    return "–" if not fate.code else f"{fate.codespace}/{fate.code}"
+
+
+def truth_note(truth: TransactionTruth) -> str:
+    """Return what is to be said below the table of fates."""
+    told = [f"{count} {_CONTRADICTIONS[Contradiction(kind)]}" for kind, count in truth.contradictions.items()]
+    return (
+        f"{number(truth.transactions)} transactions in {number(truth.submissions)} submissions, by the chain's books."
+        f" In the chain more than once: {number(truth.duplicates)}."
+        f" The client was told something else: {', '.join(told) or 'never'}."
+    )
 
 
 def moment(at_s: float) -> str:

@@ -7,11 +7,10 @@ import pandas as pd
 from analysis.estimate import measured
 from analysis.fault_story import block_times
 from analysis.indicator import Counts, Indicator, Measurement, Nothing, Observation, Scene, Source, steady
-from analysis.verdict import Evidence
-from bundle import SAMPLES, ErrorKind, Outcome
+from analysis.transactions import EXCUSED, State, evidence_of, truth_table
+from bundle import ErrorKind
 
 _EXCUSED = (ErrorKind.NOT_SENT.value, ErrorKind.BACK_PRESSURE.value)
-_SHOWN = 5
 
 
 def throughput(scene: Scene) -> Observation:
@@ -53,38 +52,24 @@ def _next_count(per_block: pd.DataFrame, end: float) -> float:
 
 def _own_transactions(scene: Scene) -> pd.DataFrame:
     """Return the rows of transactions that this run sent; others' traffic on the target is not ours to count."""
-    samples = scene.run.samples
-    sent = samples.loc[samples["operation"] == "tx.submit", "tx_hash"].dropna()
     transactions = scene.run.transactions
-    return transactions[transactions["tx_hash"].isin(sent)]
+    return transactions[transactions["tx_hash"].isin(truth_table(scene.run)["tx_hash"].dropna())]
 
 
 def failures(scene: Scene) -> Observation:
     """Return how many of the transactions that were tried did not end in a block with code 0.
 
-    Back-pressure and what was never sent are left out; rejected by CheckTx, failed in the block, and accepted but
-    never included count. The chain's books decide where the confirmation was not seen.
+    Back-pressure and what was never sent are left out; whatever else is not committed counts. The chain's books decide
+    where the answer or the confirmation was not seen.
     """
-    samples = scene.run.samples
-    tried = samples[(samples["operation"] == "tx.submit") & scene.window.contains(samples["intended_at_s"])]
-    tried = tried[~tried["error_kind"].isin(_EXCUSED)]
+    table = truth_table(scene.run)
+    table = table[scene.window.contains(table["intended_at_s"])]
+    committed = table["state"] == State.COMMITTED.value
+    tried = table[committed | ~(table["state"].isin(EXCUSED) | table["error_kind"].isin(_EXCUSED))]
     if tried.empty:
         return Nothing(why="no transaction was tried in the window")
-    transactions = scene.run.transactions
-    good = set(transactions.loc[transactions["code"] == 0, "tx_hash"])
-    failed = tried[~tried["tx_hash"].isin(good)]
-    evidence = tuple(
-        Evidence(file=scene.run.file_of(SAMPLES, str(part)), row=int(row))
-        for part, row in zip(failed["part"].head(_SHOWN), failed["row"].head(_SHOWN), strict=True)
-    )
-    return Counts(having=len(failed), total=len(tried), evidence=evidence)
-
-
-def accepted_never_included(scene: Scene) -> int:
-    """Return how many transactions a node accepted and no block has."""
-    samples = scene.run.samples
-    accepted = samples[(samples["operation"] == "tx.submit") & (samples["outcome"] == Outcome.OK.value)]
-    return int((~accepted["tx_hash"].isin(scene.run.transactions["tx_hash"])).sum())
+    failed = tried[tried["state"] != State.COMMITTED.value]
+    return Counts(having=len(failed), total=len(tried), evidence=evidence_of(scene.run, failed))
 
 
 _LEDGER = frozenset({Source.SAMPLES, Source.LOAD, Source.TRANSACTIONS, Source.BLOCKS})

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from analysis.books import read_books
 from analysis.indicator import Source
 from analysis.run import Run
+from analysis.transactions import CONFIRM, Contradiction, truth_table
 from analysis.verdict import Check, Evidence, Reason, Verdict
 from bundle import BALANCES, SAMPLES, SUPPLY, TRANSACTIONS, Outcome
 
@@ -22,10 +24,10 @@ def transfers_exactly_once(run: Run) -> Check:
 
     Books with a gap taint the transactions: what was not read would count as never included.
     """
-    confirmed = run.samples[(run.samples["operation"] == "tx.confirm") & (run.samples["outcome"] == Outcome.OK.value)]
+    confirmed = run.samples[(run.samples["operation"] == CONFIRM) & (run.samples["outcome"] == Outcome.OK.value)]
     if run.transactions.empty and confirmed.empty and not run.is_damaged(TRANSACTIONS):
         return Check(name=_NAME, title=_TITLE, verdict=Verdict.PASS, summary="there were no transfers", applies=False)
-    taints = () if _is_gapless(run) else (Source.TRANSACTIONS,)
+    taints = () if read_books(run).is_gapless else (Source.TRANSACTIONS,)
     reasons = [*_twice(run), *_lost(run, confirmed), *_balances(run)]
     if reasons and not _is_damaged(run):
         summary, shown = reasons[0].sentence, tuple(reasons[:_SHOWN])
@@ -65,9 +67,9 @@ def _twice(run: Run) -> list[Reason]:
 
 def _lost(run: Run, confirmed: pd.DataFrame) -> list[Reason]:
     """Return a reason for every transfer that was confirmed to us and that the chain does not have."""
-    lost = confirmed[~confirmed["tx_hash"].isin(run.transactions["tx_hash"])]
-    if lost.empty or run.is_damaged(TRANSACTIONS) or not _is_gapless(run):
-        return []  # what was not read is not lost
+    table = truth_table(run)
+    missing = table.loc[table["contradiction"] == Contradiction.CONFIRMED_BUT_NOT_INCLUDED.value, "tx_hash"]
+    lost = confirmed[confirmed["tx_hash"].isin(missing)]
     return [
         Reason(
             code="transfers.lost",
@@ -83,7 +85,7 @@ def _balances(run: Run) -> list[Reason]:
 
     Not to be said when there are other transactions than plain transfers: they may have touched any account.
     """
-    if not _is_gapless(run) or run.balances["height"].nunique() < 2 or run.is_damaged(BALANCES):
+    if not read_books(run).is_gapless or run.balances["height"].nunique() < 2 or run.is_damaged(BALANCES):
         return []
     opening_height, closing_height = _heights(run)
     moved = _moved(run)
@@ -130,7 +132,7 @@ def _not_proved(run: Run) -> str:
     """Return why the books prove nothing; empty when they do."""
     if _is_damaged(run):
         return "the books are damaged"
-    if not _is_gapless(run):
+    if not read_books(run).is_gapless:
         return "the blocks were not read without a gap"
     if run.balances["height"].nunique() < 2:
         return "the balances were not asked for at the beginning and at the end"
@@ -141,13 +143,3 @@ def _not_proved(run: Run) -> str:
 
 def _is_damaged(run: Run) -> bool:
     return run.is_damaged(SAMPLES, TRANSACTIONS, SUPPLY, BALANCES)
-
-
-def _is_gapless(run: Run) -> bool:
-    """Whether every height between the opening and the closing state was read."""
-    levels = run.supply.loc[run.supply["total_uve"].notna(), "height"]
-    if len(levels) < 2:
-        return False
-    read = run.supply.loc[run.supply["minted_uve"].notna(), "height"]
-    read = read[(read > levels.min()) & (read <= levels.max())]
-    return bool(read.nunique() == levels.max() - levels.min())

@@ -9,17 +9,36 @@ from dataclasses import dataclass
 
 from locust.env import Environment
 
-from bundle import ErrorKind, Outcome
+from bundle import ErrorKind, Outcome, Rejection
 from bundle.tables import NO_FAILURE_KINDS
 
 DETAIL_CHARS = 200
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainCode:
+    """What a chain or a node calls a failure: a code, and whose code it is ("jsonrpc", "http", or ABCI's codespace)."""
+
+    codespace: str
+    code: int
+
+
 class CallFailed(Exception):
     """An operation did not end in OK. Raise it inside `measured`; it does not leave it."""
 
-    def __init__(self, kind: ErrorKind, detail: str, *, outcome: Outcome = Outcome.FAIL) -> None:
+    def __init__(
+        self,
+        kind: ErrorKind,
+        detail: str,
+        *,
+        outcome: Outcome = Outcome.FAIL,
+        rejection: Rejection | None = None,
+        chain_code: ChainCode | None = None,
+    ) -> None:
+        """`rejection` only where a node refused a transaction."""
         self.kind = kind
+        self.rejection = rejection
+        self.chain_code = chain_code
         self.detail = " ".join(detail.split())[:DETAIL_CHARS]
         self.outcome = outcome
         super().__init__(kind, self.detail)
@@ -41,6 +60,8 @@ class Call:
     answer_bytes: int | None = None
     endpoint: str | None = None
     tx_hash: str | None = None
+    valid_until_at_s: float | None = None
+    """When the transaction itself expires."""
     attempts: int = 1
     failure: CallFailed | None = None
 

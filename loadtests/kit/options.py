@@ -9,6 +9,8 @@ from locust.argument_parser import LocustArgumentParser
 from loadtests.arrivals import parse_arrivals
 from loadtests.load_text import parse_loads
 
+MAX_PIPELINE_DEPTH = 100
+
 
 def add_options(parser: LocustArgumentParser) -> None:
     """Add this project's options to Locust's."""
@@ -54,9 +56,16 @@ def add_options(parser: LocustArgumentParser) -> None:
     group.add_argument(
         "--tx-order",
         env_var="GAMEDAY_TX_ORDER",
-        choices=("auto", "sequence", "unordered"),
+        choices=("auto", "sequence", "pipeline", "unordered"),
         default="auto",
         help="How transfers are ordered (default: auto, unordered where the chain takes it)",
+    )
+    group.add_argument(
+        "--pipeline-depth",
+        env_var="GAMEDAY_PIPELINE_DEPTH",
+        type=_depth,
+        default=4,
+        help="With --tx-order pipeline, transactions that an account may have on their way (default: 4)",
     )
     group.add_argument(
         "--confirm-limit",
@@ -105,6 +114,12 @@ def _loads(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text
+
+
+def _depth(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_PIPELINE_DEPTH):
+        raise argparse.ArgumentTypeError(f"{text!r} is no depth; expected 1 to {MAX_PIPELINE_DEPTH}")
+    return int(text)
 
 
 def _positive_number(text: str) -> float:

@@ -44,6 +44,7 @@ class Recorder:
             failure = _classify(exception, int(getattr(response, "status_code", 0) or 0)) if exception else None
             call = _foreign(request_type, name, response_time, response_length, failure, start_time)
         failure = call.failure
+        chain_code = failure.chain_code if failure else None
         self._writer.append(
             intended_at_s=call.intended_at_s,
             sent_at_s=call.sent_at_s,
@@ -53,9 +54,13 @@ class Recorder:
             outcome=call.outcome.value,
             error_kind=failure.kind.value if failure else None,
             detail=failure.detail if failure else None,
+            rejection=failure.rejection.value if failure and failure.rejection else None,
+            codespace=chain_code.codespace if chain_code else None,
+            code=chain_code.code if chain_code else None,
             bytes=call.answer_bytes,
             endpoint=call.endpoint,
             tx_hash=call.tx_hash,
+            valid_until_at_s=call.valid_until_at_s,
             attempts=call.attempts,
         )
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import gevent
 from gevent.lock import RLock
@@ -44,6 +44,13 @@ from target.target import Node, Target, load_target
 
 T = TypeVar("T")
 
+
+class Note(Protocol):
+    """Writes one line about the load's own progress into the bundle, with figures where there are some."""
+
+    def __call__(self, event: str, **figures: float) -> None: ...
+
+
 END_MARGIN_S = 1.0
 
 
@@ -66,22 +73,20 @@ def shared_part(make: Callable[[Session], T]) -> property:
 class Session:
     """Everything that users of one process share."""
 
-    def __init__(
-        self, environment: Environment, target: Target, recorder: Recorder | None, note: Callable[[str], None]
-    ) -> None:
+    def __init__(self, environment: Environment, target: Target, recorder: Recorder | None, note: Note) -> None:
         options = environment.parsed_options
         assert options is not None
         self.environment = environment
         self.target = target
         self.recorder = recorder
         self.note = note
-        """Writes one line about the load's own progress into the bundle."""
         self.seed: int = options.seed
         self._rate_per_user_per_s: float = options.rate_per_user
         self.loads: dict[str, ScenarioLoad] = parse_loads(options.loads)
         self._arrivals: ArrivalKind | None = parse_arrivals(options.arrivals) if options.arrivals else None
         self.watch: GeneratorWatch | None = None
         self._tx_order: str = options.tx_order
+        self._pipeline_depth: int = options.pipeline_depth
         self._confirm_limit_s: float = options.confirm_limit
         self.start_at_s: float = options.start_at
         self._drain_limit_s: float = options.drain_limit
@@ -118,6 +123,11 @@ class Session:
         return HttpPool([HttpEndpoint(node.name, node.rpc_url) for node in self.target.nodes])
 
     @shared_part
+    def rpc_lanes(self) -> list[HttpPool]:
+        """Each node by itself: a pipeline keeps to one, since others learn of its transactions later."""
+        return [HttpPool([HttpEndpoint(node.name, node.rpc_url)]) for node in self.target.nodes]
+
+    @shared_part
     def rest(self) -> HttpPool | None:
         """None when the target serves no REST."""
         endpoints = [HttpEndpoint(api.name, api.rest_url) for api in self.target.apis if api.rest_url]
@@ -138,7 +148,12 @@ class Session:
         """The load accounts. Raises CallFailed when the Target file names none."""
         if self.target.accounts is None:
             raise CallFailed(ErrorKind.NOT_SENT, "the Target file has no [accounts]")
-        return AccountPool(self._account_keys, self.target.chain, self._ask_state)
+        return AccountPool(self._account_keys, self.target.chain, self._ask_state, depth=self.tx_depth)
+
+    @property
+    def tx_depth(self) -> int:
+        """How many transactions in sequence an account may have on their way."""
+        return self._pipeline_depth if self.tx_order is TxOrder.PIPELINE else 1
 
     @shared_part
     def recipients(self) -> list[str]:
@@ -238,7 +253,7 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
     except DocumentError as error:
         _refuse(str(error))
     recorder = None
-    note: Callable[[str], None] = _note_nothing
+    note: Note = _note_nothing
     if options.bundle:
         worker = f"worker-{runner.worker_index}" if isinstance(runner, WorkerRunner) else "local"
         layout = BundleLayout(root=Path(options.bundle))
@@ -294,13 +309,13 @@ def _load_time(load_time_s: float | None, run_time_s: float | None) -> float:
     return math.inf if run_time_s is None else max(run_time_s - END_MARGIN_S, run_time_s / 2)
 
 
-def _note_nothing(event: str) -> None:
+def _note_nothing(event: str, **figures: float) -> None:
     """Without a bundle there is nowhere to write to."""
 
 
-def _note(layout: BundleLayout, worker: str, event: str) -> None:
+def _note(layout: BundleLayout, worker: str, event: str, **figures: float) -> None:
     """Append one line to the load's own log, with this process's clock offset."""
     now, steady = time.time(), time.monotonic()
     line = {"worker": worker, "event": event, "at_s": now, "pid": os.getpid(), "wall_minus_monotonic_s": now - steady}
     with (layout.logs / "load.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, sort_keys=True) + "\n")
+        file.write(json.dumps(line | figures, sort_keys=True) + "\n")

@@ -26,9 +26,10 @@ from analysis.budget import Budget, BudgetChange, Rulebook, Severity, WindowName
 from analysis.indicator import Source
 from analysis.indicators import INDICATORS
 from analysis.judge import judge
+from analysis.transactions import Contradiction, State, Why
 from bundle import BundleLayout, DamageKind, ErrorKind, FaultEvent, FaultEventKind, Outcome, RunEnd, parse_document
 from bundle.manifest import ExpectedFault, ExpectedLoad, ExpectedOperation, Manifest, SealRecord, TargetRecord
-from bundle.tables import ALL_TABLES, Table
+from bundle.tables import ALL_TABLES, Rejection, Table
 from devnet.network import NetworkSpec
 from experiments.guards import GUARDS
 from gamedays.cli import cli
@@ -246,8 +247,17 @@ def test_every_field_of_the_manifest_is_told() -> None:
 
 
 def test_every_outcome_and_error_kind_is_told() -> None:
-    listed = rows(page("reference/outcomes-and-error-kinds.md"))
+    listed = rows(section("reference/outcomes-and-error-kinds.md", "Outcomes and error kinds"))
     assert set(listed) == {value.value for kind in (Outcome, ErrorKind) for value in kind}
+
+
+@pytest.mark.parametrize(
+    ("title", "kinds"),
+    [("Rejections", (Rejection,)), ("What became of a transaction", (State, Why, Contradiction))],
+)
+def test_every_end_of_a_transaction_is_told(title: str, kinds: tuple[type[StrEnum], ...]) -> None:
+    listed = rows(section("reference/outcomes-and-error-kinds.md", title))
+    assert set(listed) == {value.value for kind in kinds for value in kind}
 
 
 # --- what a verdict says ---

@@ -22,7 +22,11 @@ _BAD_ANSWERS = frozenset(
         pycurl.E_BAD_CONTENT_ENCODING,
     }
 )
-_NAMES = {getattr(pycurl, name): name.removeprefix("E_") for name in dir(pycurl) if name[:2] == "E_" and name[:8] != "E_MULTI_"}
+_NAMES = {
+    getattr(pycurl, name): name.removeprefix("E_")
+    for name in dir(pycurl)
+    if name[:2] == "E_" and name[:8] != "E_MULTI_"
+}
 """For what libcurl has no words for."""
 _NO_HTTP2_WORDS = "does not support HTTP/2"
 """In what libcurl says of a peer whose first bytes are no HTTP/2; the number is that of any broken connection."""

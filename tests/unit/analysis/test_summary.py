@@ -1,4 +1,4 @@
-"""Figures beside the verdict: operations add up to rows, fates to what was submitted."""
+"""Figures beside the verdict: operations add up to rows."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis.summary import Summary, TransactionFates, summarise
+from analysis.summary import Summary, summarise
 from bundle import ErrorKind
-from tests.bundles import PART, START_AT_S, Row, SyntheticRun, failed, healthy, healthy_by_the_rulebook, sample
+from tests.bundles import PART, START_AT_S, SyntheticRun, failed, healthy, healthy_by_the_rulebook, sample
 
-FATES = ("committed", "committed_failed", "rejected", "accepted_never_included", "unknown_never_included", "not_sent")
 OUTCOMES = ("ok", "failed", "unknown", "back_pressure", "not_sent")
 
 
@@ -43,43 +42,6 @@ def test_operations_add_up_to_rows(tmp_path: Path, make: object) -> None:
     for row in found.operations:
         assert sum(getattr(row, name) for name in OUTCOMES) == row.count, row
     assert [row.operation for row in found.operations] == sorted({row["operation"] for row in run.rows})
-
-
-@pytest.mark.parametrize("make", [healthy, mixed])
-def test_fates_add_up_to_what_was_submitted(tmp_path: Path, make: object) -> None:
-    assert callable(make)
-    run = make()
-    fates = summary(run, tmp_path).fates
-    assert fates is not None
-    assert fates.submitted == len(run.of("tx.submit"))
-    assert sum(getattr(fates, name) for name in FATES) == fates.submitted
-
-
-CASES: list[tuple[Row, int | None, str]] = [
-    # what the submission was told, the code in the chain or None, the fate
-    ({}, 0, "committed"),
-    ({}, 7, "committed_failed"),
-    ({}, None, "accepted_never_included"),
-    (failed("unknown", ErrorKind.TIMEOUT), 0, "committed"),
-    (failed("unknown", ErrorKind.TIMEOUT), 7, "committed_failed"),
-    (failed("unknown", ErrorKind.BROKEN), None, "unknown_never_included"),
-    (failed("fail", ErrorKind.CLIENT_ERROR), None, "rejected"),
-    (failed("fail", ErrorKind.BACK_PRESSURE), None, "rejected"),
-    (failed("fail", ErrorKind.REFUSED), None, "rejected"),
-    (failed("fail", ErrorKind.SERVER_ERROR), 0, "committed"),
-    (failed("fail", ErrorKind.NOT_SENT, tx_hash=None), None, "not_sent"),
-]
-
-
-@pytest.mark.parametrize(("told", "code", "fate"), CASES)
-def test_the_chain_decides_what_became_of_a_transfer(tmp_path: Path, told: Row, code: int | None, fate: str) -> None:
-    run = healthy()
-    before = {"submitted": 193, "committed": 192} | {name: 0 for name in FATES if name != "committed"}
-    run.rows.append(sample(run.load_start_at_s, "tx.submit", "TX", 5.0, tx_hash="odd") | told)
-    if code is not None:
-        run.transactions.append(run.transactions[0] | {"tx_hash": "odd", "code": code, "index": 99})
-    before[fate] += 1
-    assert summary(run, tmp_path).fates == TransactionFates(**before)
 
 
 def test_quantiles_are_of_what_ended_well(tmp_path: Path) -> None:
@@ -154,5 +116,5 @@ def test_a_run_without_tables_has_no_figures(tmp_path: Path) -> None:
     run = healthy(faults=())
     run.left_out |= {"samples", "blocks", "transactions", "supply", "balances", "probes", "resources"}
     found = summary(run, tmp_path)
-    assert (found.operations, found.errors, found.fates) == ((), (), None)
+    assert (found.operations, found.errors) == ((), ())
     assert (found.lateness_p99_ms, found.heights) == (None, None)

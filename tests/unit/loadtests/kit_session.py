@@ -61,6 +61,6 @@ def an_environment(*arguments: str, **settings: Any) -> Environment:
 def a_session(*arguments: str, target: Target | None = None, recorder: Recorder | None = None) -> Session:
     """Return a session that users of its environment find."""
     environment = an_environment(*arguments)
-    session = Session(environment, target or a_target(), recorder, lambda event: None)
+    session = Session(environment, target or a_target(), recorder, lambda event, **figures: None)
     _sessions[id(environment)] = session
     return session

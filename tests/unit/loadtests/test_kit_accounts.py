@@ -222,8 +222,8 @@ def an_account(sequence: int = 3) -> LoadAccount:
 def test_in_order_a_transfer_takes_the_accounts_sequence() -> None:
     account = an_account(sequence=41)
     assert read_sequence(account.sign(KEYS[1].address, 5, TxOrder.SEQUENCE).raw) == 41
-    account.sequence += 1
     assert read_sequence(account.sign(KEYS[1].address, 5, TxOrder.SEQUENCE).raw) == 42
+    assert account.in_flight == 2
 
 
 class StandingClock:

@@ -14,8 +14,8 @@ from locust import FastHttpUser, HttpUser
 from locust.env import Environment
 
 from bundle import SAMPLES, BundleLayout, ErrorKind, Outcome, read_table
-from bundle.tables import NO_FAILURE_KINDS
-from loadtests.kit.calls import Call, CallFailed, measured, report
+from bundle.tables import NO_FAILURE_KINDS, Rejection
+from loadtests.kit.calls import Call, CallFailed, ChainCode, measured, report
 from loadtests.kit.recorder import Recorder
 from tests.unit.loadtests.kit_servers import Handler, answering, http_server, refused_port, resetting, sending, stalling
 from tests.unit.loadtests.kit_session import an_environment
@@ -100,7 +100,13 @@ def test_a_row_has_all_that_the_call_knew(tmp_path: Path) -> None:
         endpoint="validator-1",
         tx_hash="AB",
         attempts=2,
-        failure=CallFailed(ErrorKind.CLIENT_ERROR, "sdk/32 wrong\nsequence"),
+        valid_until_at_s=400.0,
+        failure=CallFailed(
+            ErrorKind.CLIENT_ERROR,
+            "sdk/32 wrong\nsequence",
+            rejection=Rejection.SEQUENCE,
+            chain_code=ChainCode(codespace="sdk", code=32),
+        ),
     )
     report(environment, call)
     recorder.close()
@@ -114,9 +120,13 @@ def test_a_row_has_all_that_the_call_knew(tmp_path: Path) -> None:
             "outcome": "fail",
             "error_kind": "client_error",
             "detail": "sdk/32 wrong sequence",
+            "rejection": "sequence",
+            "codespace": "sdk",
+            "code": 32,
             "bytes": 9,
             "endpoint": "validator-1",
             "tx_hash": "AB",
+            "valid_until_at_s": 400.0,
             "attempts": 2,
             "part": "worker-3",
         }

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bundle import ErrorKind, Outcome
-from loadtests.kit.calls import Call, CallFailed
+from bundle import ErrorKind, Outcome, Rejection
+from loadtests.kit.calls import Call, CallFailed, ChainCode
 from loadtests.kit.http import HttpEndpoint, HttpPool
-from loadtests.kit.rpc import broadcast, rpc_call
+from loadtests.kit.rpc import broadcast, expected_sequence, rpc_call
 from tests.unit.loadtests.kit_servers import Handler, answering, http_server, sending
 
 
@@ -93,6 +93,7 @@ def test_a_result_may_be_empty(value: Any) -> None:
         (-32603, "Internal error", "tx already exists in cache", ErrorKind.CLIENT_ERROR),
         (-32603, "Internal error", "height 9 must be less than or equal to the current 5", ErrorKind.CLIENT_ERROR),
         (-32601, "Method not found", "", ErrorKind.CLIENT_ERROR),
+        (-32600, "Invalid Request", "error reading request body: http: request body too large", ErrorKind.CLIENT_ERROR),
         (-32603, "Internal error", "tx (AB) not found, err: <nil>", ErrorKind.CLIENT_ERROR),
         (-32603, "Internal error", "panic: runtime error", ErrorKind.SERVER_ERROR),
         (-32603, "Internal error", "", ErrorKind.SERVER_ERROR),
@@ -140,31 +141,67 @@ def test_an_accepted_transaction_returns_and_was_sent_as_base64() -> None:
 
 
 @pytest.mark.parametrize(
-    ("codespace", "code", "kind"),
+    ("codespace", "code", "kind", "rejection"),
     [
-        ("ratelimit", 2, ErrorKind.BACK_PRESSURE),
-        ("ratelimit", 5, ErrorKind.BACK_PRESSURE),
-        ("sdk", 32, ErrorKind.CLIENT_ERROR),
-        ("sdk", 5, ErrorKind.CLIENT_ERROR),
-        ("", 1, ErrorKind.CLIENT_ERROR),
+        ("ratelimit", 1, ErrorKind.BACK_PRESSURE, Rejection.RATE_LIMIT),
+        ("ratelimit", 3, ErrorKind.BACK_PRESSURE, Rejection.RATE_LIMIT),
+        ("sdk", 32, ErrorKind.CLIENT_ERROR, Rejection.SEQUENCE),
+        ("sdk", 20, ErrorKind.BACK_PRESSURE, Rejection.MEMPOOL_FULL),
+        ("sdk", 19, ErrorKind.CLIENT_ERROR, Rejection.IN_CACHE),
+        ("sdk", 5, ErrorKind.CLIENT_ERROR, Rejection.CHECK_TX),
+        ("other", 32, ErrorKind.CLIENT_ERROR, Rejection.CHECK_TX),
+        ("", 1, ErrorKind.CLIENT_ERROR, Rejection.CHECK_TX),
     ],
 )
-def test_check_tx_refusals_become_kinds(codespace: str, code: int, kind: ErrorKind) -> None:
+def test_check_tx_refusals_are_told_apart(codespace: str, code: int, kind: ErrorKind, rejection: Rejection) -> None:
     failure = submission_failure(result({"code": code, "codespace": codespace, "log": "why not", "hash": "AB"}))
-    assert (failure.kind, failure.outcome) == (kind, Outcome.FAIL)
+    assert (failure.kind, failure.outcome, failure.rejection) == (kind, Outcome.FAIL, rejection)
+    assert failure.chain_code == ChainCode(codespace=codespace, code=code)
     assert failure.detail == f"{codespace}/{code} why not"
 
 
 @pytest.mark.parametrize(
-    ("data", "kind"),
+    ("data", "kind", "rejection"),
     [
-        ("mempool is full: number of txs 5000", ErrorKind.BACK_PRESSURE),
-        ("tx already exists in cache", ErrorKind.CLIENT_ERROR),
-        ("something else", ErrorKind.SERVER_ERROR),
+        ("mempool is full: number of txs 5000", ErrorKind.BACK_PRESSURE, Rejection.MEMPOOL_FULL),
+        ("tx already exists in cache", ErrorKind.CLIENT_ERROR, Rejection.IN_CACHE),
+        ("Tx too large. Max size is 1048576, but got 2000000", ErrorKind.CLIENT_ERROR, Rejection.CHECK_TX),
+        ("something else", ErrorKind.SERVER_ERROR, None),
     ],
 )
-def test_a_broadcast_refused_by_the_node_itself(data: str, kind: ErrorKind) -> None:
-    assert submission_failure(error(-32603, "Internal error", data)).kind is kind
+def test_a_broadcast_refused_by_the_node_itself(data: str, kind: ErrorKind, rejection: Rejection | None) -> None:
+    failure = submission_failure(error(-32603, "Internal error", data))
+    assert (failure.kind, failure.rejection) == (kind, rejection)
+    assert failure.chain_code == ChainCode(codespace="jsonrpc", code=-32603)
+
+
+def test_a_gateway_that_puts_off_is_a_rate_limit() -> None:
+    failure = submission_failure(answering(429, b"slow down"))
+    assert (failure.kind, failure.rejection) == (ErrorKind.BACK_PRESSURE, Rejection.RATE_LIMIT)
+    assert failure.chain_code == ChainCode(codespace="http", code=429)
+
+
+def test_an_error_page_that_speaks_of_the_mempool_is_no_refusal_of_a_node() -> None:
+    failure = submission_failure(answering(502, b"mempool is full"))
+    assert (failure.kind, failure.rejection) == (ErrorKind.SERVER_ERROR, None)
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("account sequence mismatch, expected 7, got 9: incorrect account sequence", 7),
+        ("account sequence mismatch, expected 0, got 1", 0),
+        ("incorrect account sequence", None),
+    ],
+)
+def test_the_expected_sequence_is_read_from_the_chains_words(log: str, expected: int | None) -> None:
+    answer = {"code": 32, "codespace": "sdk", "log": log, "hash": "AB"}
+    assert expected_sequence(submission_failure(result(answer))) == expected
+
+
+def test_no_sequence_is_read_from_other_refusals() -> None:
+    log = "account sequence mismatch, expected 7, got 9"
+    assert expected_sequence(submission_failure(result({"code": 4, "codespace": "sdk", "log": log}))) is None
 
 
 @pytest.mark.parametrize(
