@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from loadtests.arrivals import ArrivalKind, format_arrivals, parse_arrivals
+from loadtests.arrivals import ArrivalKind, format_arrivals, parse_arrivals, peak_rate_per_s
 
+_A_DAY_S = 86_400.0
 _EXPECTED = "expected scenario:users@rate, or scenario:in-flight~arrivals"
 
 
@@ -33,6 +34,13 @@ class OpenLoad:
 
 
 ScenarioLoad = ClosedLoad | OpenLoad
+
+
+def highest_rate_per_s(load: ScenarioLoad, seconds: float) -> float:
+    """Return the highest rate that a load asks for within so many seconds (which may be infinite)."""
+    if isinstance(load, OpenLoad):
+        return peak_rate_per_s(load.arrivals, min(seconds, _A_DAY_S))
+    return load.users * load.rate_per_user_per_s
 
 
 def parse_loads(text: str) -> dict[str, ScenarioLoad]:

@@ -19,6 +19,7 @@ from loadtests.kit.http import HttpPool
 from loadtests.kit.pool_size import accounts_needed
 from loadtests.kit.rpc import broadcast
 from loadtests.kit.session import Session
+from loadtests.load_text import highest_rate_per_s
 
 SUBMIT, CONFIRM = "tx.submit", "tx.confirm"
 MAX_AMOUNT_UVE = 999
@@ -105,7 +106,7 @@ def note_pool_size(session: Session, scenario: str) -> None:
     load = session.loads.get(scenario)
     if load is None:
         return  # without --loads, how many users there will be is for Locust to say
-    rate_per_s = load.users * load.rate_per_user_per_s
+    rate_per_s = highest_rate_per_s(load, session.load_time_s)
     needed = accounts_needed(rate_per_s, session.target.block_time_s, session.tx_order, depth=session.tx_depth)
     there = len(session.accounts) - session.accounts.unknown_to_chain
     if there < needed:

@@ -90,9 +90,9 @@ class Session:
         self._confirm_limit_s: float = options.confirm_limit
         self.start_at_s: float = options.start_at
         self._drain_limit_s: float = options.drain_limit
-        self._load_time_s = _load_time(options.load_time, options.run_time)
+        self.load_time_s = _load_time(options.load_time, options.run_time)
         self.open_loads = OpenLoads(
-            environment, seed=self.seed, load_time_s=self._load_time_s, wait_limit_s=options.wait_limit
+            environment, seed=self.seed, load_time_s=self.load_time_s, wait_limit_s=options.wait_limit
         )
         self._user_count = 0
         self.parts: dict[str, Any] = {}
@@ -205,7 +205,7 @@ class Session:
     def begin(self) -> None:
         """Take note that the test starts now."""
         self.note("started")
-        self.ends_at_s = time.time() + self._load_time_s
+        self.ends_at_s = time.time() + self.load_time_s
 
     def hurry(self) -> None:
         """Take note that Locust was told to quit, by a signal: the end waits for nothing then."""
