@@ -189,29 +189,16 @@ def test_what_failed_in_its_block_may_have_taken_its_sequence(on_chain: int) -> 
     assert (scene.comes_back(), scene.asked) == (on_chain, 1)
 
 
+EVENTS = (
+    *("take", "take", "lose", "mute_and_taken", "mute_and_lost", "full", "unreachable", "error_and_taken"),
+    *("error_and_lost", "block", "block", "failing_block", "expire"),
+)
+
+
 @settings(max_examples=150)
 @given(
     depth=st.integers(1, 4),
-    events=st.lists(
-        st.sampled_from(
-            [
-                "take",
-                "take",
-                "lose",
-                "mute_and_taken",
-                "mute_and_lost",
-                "full",
-                "unreachable",
-                "error_and_taken",
-                "error_and_lost",
-                "block",
-                "block",
-                "failing_block",
-                "expire",
-            ]
-        ),
-        max_size=40,
-    ),
+    events=st.lists(st.sampled_from(EVENTS), max_size=40),
 )
 def test_whatever_happens_the_account_finds_its_way_back(depth: int, events: list[str]) -> None:
     """Law: never more on their way than the depth; and when all is quiet, at most one refusal until it goes on."""

@@ -78,7 +78,7 @@ def failures(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     return [(row["operation"], row["error_kind"], row["detail"]) for row in rows if row["outcome"] != "ok"]
 
 
-@pytest.mark.parametrize("order", ["auto", "sequence"])
+@pytest.mark.parametrize("order", ["auto", "sequence", "pipeline"])
 def test_transfers(order: str, target_file: Path, tmp_path: Path) -> None:
     rows, _ = run("transfer.py", target_file, tmp_path, "--tx-order", order, "--rate-per-user", "5")
     assert failures(rows) == []
