@@ -33,7 +33,7 @@ def write_plan(
     lines = [f"{key} = {json.dumps(value)}" for key, value in top.items()]
     for table, entries in (("load", loads), ("fault", faults), ("budget", changes)):
         for entry in entries:
-            lines += [f"[[{table}]]", *(f"{key} = {json.dumps(value)}" for key, value in entry.items())]
+            lines += [f"[[{table}]]", *(f"{key} = {_toml(value)}" for key, value in entry.items())]
     if devnet is not None:
         plain = {key: value for key, value in devnet.items() if not isinstance(value, dict)}
         lines += ["[devnet]", *(f"{key} = {json.dumps(value)}" for key, value in plain.items())]
@@ -44,3 +44,10 @@ def write_plan(
     path = folder / f"{name}.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML; a dict becomes an inline table."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value)
