@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.clocks import shifts_s
 from bundle import (
     BALANCES,
     BLOCKS,
@@ -29,12 +30,14 @@ from bundle import (
     DamageKind,
     DocumentError,
     FaultEvent,
+    LoadNote,
     Manifest,
     Table,
     TableDamaged,
     TableMissing,
     find_damage,
     open_bundle,
+    parse_load_notes,
     read_fault_journal,
     read_manifest,
     read_table,
@@ -84,14 +87,15 @@ class Run:
         """Every file that is not as it was sealed, cannot be read, or should be there and is not."""
         for table in ALL_TABLES:
             self._frame(table)
-        _ = self.fault_events, self.chaos_journals, self.locust_counts, self.load_notes
+        _ = self.fault_events, self.chaos_journals, self.locust_counts, self.worker_counts, self.load_notes
         if not self.layout.budgets.is_file():
             self._note(DamageKind.MISSING, self.layout.budgets, "the run has no budgets")
         return [self._damage[file] for file in sorted(self._damage)]
 
     @cached_property
     def samples(self) -> pd.DataFrame:
-        return self._frame(SAMPLES)
+        """Times are by the clock of Locust's master: a worker whose clock was off is corrected."""
+        return self._by_the_masters_clock(self._frame(SAMPLES), ("intended_at_s", "sent_at_s"))
 
     @cached_property
     def blocks(self) -> pd.DataFrame:
@@ -119,7 +123,12 @@ class Run:
 
     @cached_property
     def generator(self) -> pd.DataFrame:
-        return self._frame(GENERATOR)
+        return self._by_the_masters_clock(self._frame(GENERATOR), ("at_s",))
+
+    @cached_property
+    def clock_shifts_s(self) -> dict[str, float]:
+        """Seconds that were added to the times of a part of samples and generator; parts without are absent."""
+        return shifts_s(self.manifest.clocks)
 
     @cached_property
     def fault_events(self) -> list[FaultEvent]:
@@ -143,7 +152,7 @@ class Run:
     @cached_property
     def locust_counts(self) -> dict[str, LocustCount] | None:
         """Locust's own counts by operation; None when Locust left none."""
-        path = self.layout.logs / "locust.json"
+        path = self.layout.locust_counts
         if not path.is_file():
             return None
         try:
@@ -159,19 +168,31 @@ class Run:
             return None
 
     @cached_property
-    def load_notes(self) -> list[dict[str, Any]]:
+    def load_notes(self) -> list[LoadNote]:
         """What the load processes noted of themselves, in order of writing."""
-        path = self.layout.logs / "load.jsonl"
         try:
-            notes = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-            if not all(isinstance(note, dict) for note in notes):
-                raise ValueError("one object a line is expected")
-        except FileNotFoundError:
+            return parse_load_notes(self.layout.load_notes)
+        except DocumentError as error:
+            self._note(DamageKind.UNREADABLE, self.layout.load_notes, f"is no log of the load: {error.problems[0]}")
             return []
-        except (OSError, ValueError) as error:
-            self._note(DamageKind.UNREADABLE, path, f"is no log of the load ({error!r})")
-            return []
-        return notes
+
+    @cached_property
+    def worker_counts(self) -> dict[str, dict[str, LocustCount]]:
+        """What reached Locust's master from each worker, by part and operation; empty when there is none."""
+        path = self.layout.worker_counts
+        if not path.is_file():
+            return {}
+        try:
+            return {
+                str(part): {
+                    str(name): LocustCount(requests=int(requests), failures=int(failures))
+                    for name, (requests, failures) in operations.items()
+                }
+                for part, operations in json.loads(path.read_bytes()).items()
+            }
+        except (ValueError, TypeError, AttributeError) as error:
+            self._note(DamageKind.UNREADABLE, path, f"is no count of workers ({error!r})")
+            return {}
 
     def file_of(self, table: Table, part: str | None = None) -> str:
         """Return the file that a row of the table is in, relative to the bundle."""
@@ -200,6 +221,12 @@ class Run:
         if cached is None:
             cached = self.__dict__[f"_frame_{table.name}"] = self._load(table)
         return cached
+
+    def _by_the_masters_clock(self, frame: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
+        if not self.clock_shifts_s:
+            return frame
+        added = frame["part"].map(self.clock_shifts_s).fillna(0.0).astype("float64")
+        return frame.assign(**{column: frame[column] + added for column in columns})
 
     def _load(self, table: Table) -> pd.DataFrame:
         try:

@@ -10,12 +10,14 @@ from itertools import pairwise
 
 import pandas as pd
 
+from analysis.clocks import drifts_s, moved_s
 from analysis.fault_story import FaultStory
 from analysis.generator import generator_reasons, generator_summary
 from analysis.guard import guarded
 from analysis.indicator import Source
-from analysis.run import Run
+from analysis.run import LocustCount, Run
 from analysis.verdict import Check, Evidence, Reason, Verdict
+from analysis.workers import lost_workers, worker_reasons, worker_summary
 from bundle import (
     BLOCKS,
     GENERATOR,
@@ -59,6 +61,7 @@ def check_validity(run: Run, faults: tuple[FaultStory, ...]) -> list[Check]:
         "run.complete": lambda: _run_complete(run),
         "clock.steady": lambda: _clock_steady(run),
         "watch.gapless": lambda: _watch_without_gap(run),
+        "load.workers": lambda: _workers_stayed(run),
         "load.offered": lambda: _load_offered(run),
         "load.counts": lambda: _counts_equal(run),
         "load.generator": lambda: _generator_kept_up(run),
@@ -122,13 +125,17 @@ def _run_complete(run: Run) -> Check:
 
 
 def _clock_steady(run: Run) -> Check:
-    offsets = [clock.wall_minus_monotonic_s for clock in run.manifest.clocks]
-    moved = max(offsets) - min(offsets) if offsets else 0.0
+    moved = moved_s(run.manifest.clocks)
     reasons = []
     if moved > CLOCK_JUMP_S:
         sentence = f"the wall clock jumped by {moved:.3f} s during the run: times before and after do not fit together"
         reasons.append(Reason(code="clock.jumped", sentence=sentence, evidence=(_manifest(run),)))
-    summary = f"wall and monotonic clock moved {moved * 1000:.1f} ms apart"
+    for part, drift_s in sorted(drifts_s(run.manifest.clocks).items()):
+        if drift_s > CLOCK_JUMP_S:
+            sentence = f"the clock of {part} moved by {drift_s:.3f} s against the master's during the run"
+            reasons.append(Reason(code="clock.drifted", sentence=sentence, evidence=(_manifest(run),)))
+    shifted = [f"{part}'s times were moved by {by_s:+.3f} s" for part, by_s in sorted(run.clock_shifts_s.items())]
+    summary = "; ".join([f"wall and monotonic clock moved {moved * 1000:.1f} ms apart", *shifted])
     every = (Source.SAMPLES, Source.BLOCKS, Source.PROBES, Source.TRANSACTIONS)
     return _check("clock.steady", "The clock was steady", reasons, summary, taints=every)
 
@@ -199,6 +206,16 @@ def _heights_missing(run: Run) -> list[Reason]:
     return [Reason(code="watch.heights_missing", sentence=sentence, evidence=(Evidence(file=run.file_of(BLOCKS)),))]
 
 
+def _workers_stayed(run: Run) -> Check:
+    """Every process of the load began in time and was there to the end."""
+    title = "Every load process was there all the time"
+    if len(run.manifest.workers) < 2 or run.manifest.phase("load") is None:
+        return _check("load.workers", title, [], "the load is one process, or there was none", applies=False)
+    reasons = worker_reasons(run)
+    summary = "" if reasons else worker_summary(run)
+    return _check("load.workers", title, reasons, summary, taints=(Source.LOAD, Source.SAMPLES))
+
+
 def _load_offered(run: Run) -> Check:
     """Every load that the plan asked for was offered to at least 99 %."""
     load = run.manifest.phase("load")
@@ -260,8 +277,11 @@ def _offered(run: Run, expected: ExpectedLoad) -> tuple[int, int]:
 
 
 def _counts_equal(run: Run) -> Check:
-    """Our samples are exactly what Locust counted, operation by operation."""
-    counts = run.locust_counts
+    """Our samples are exactly what Locust counted, operation by operation.
+
+    Of a worker that was lost, samples and Locust's reports end at different times: it is left out on both sides.
+    """
+    counts, lost = run.locust_counts, {worker.part for worker in lost_workers(run)}
     if not run.manifest.loads:
         return _check("load.counts", "Samples equal Locust's counts", [], "the plan has no load", applies=False)
     if not counts:
@@ -269,6 +289,9 @@ def _counts_equal(run: Run) -> Check:
         reasons = [Reason(code="load.no_statistics", sentence=sentence, evidence=(Evidence(file="logs/locust.json"),))]
         return _check("load.counts", "Samples equal Locust's counts", reasons, "", taints=(Source.SAMPLES,))
     samples = run.samples
+    if lost:
+        samples = samples[~samples["part"].isin(lost)]
+        counts = _counts_without(run, lost)
     rows = samples.groupby("operation").size()
     harmless = [kind.value for kind in NO_FAILURE_KINDS]
     bad = samples[(samples["outcome"] != "ok") & ~samples["error_kind"].isin(harmless)].groupby("operation").size()
@@ -283,8 +306,21 @@ def _counts_equal(run: Run) -> Check:
             )
             evidence = (Evidence(file=SAMPLES.path), Evidence(file="logs/locust.json"))
             reasons.append(Reason(code="load.counts_differ", sentence=sentence, evidence=evidence))
-    summary = f"{len(samples)} samples of {len(rows)} operations, as Locust counted them"
+    left_out = f"; without {', '.join(sorted(lost))}, whose last reports never came" if lost else ""
+    summary = f"{len(samples)} samples of {len(rows)} operations, as Locust counted them{left_out}"
     return _check("load.counts", "Samples equal Locust's counts", reasons, summary, taints=(Source.SAMPLES,))
+
+
+def _counts_without(run: Run, lost: set[str]) -> dict[str, LocustCount]:
+    """Return Locust's counts of the workers that were not lost."""
+    found: dict[str, LocustCount] = {}
+    for part, operations in run.worker_counts.items():
+        for name, count in operations.items() if part not in lost else ():
+            so_far = found.get(name, LocustCount(requests=0, failures=0))
+            found[name] = LocustCount(
+                requests=so_far.requests + count.requests, failures=so_far.failures + count.failures
+            )
+    return found
 
 
 def _generator_kept_up(run: Run) -> Check:

@@ -15,6 +15,7 @@ from bundle.errors import (
 )
 from bundle.fault_journal import FaultEvent, FaultEventKind, FaultJournal, Undo, read_fault_journal
 from bundle.layout import BundleLayout, create_bundle, open_bundle
+from bundle.load_notes import LoadNote, LoadStep, parse_load_notes, read_load_notes, write_load_note
 from bundle.manifest import (
     ChildRecord,
     ClockRecord,
@@ -27,6 +28,7 @@ from bundle.manifest import (
     RunEnd,
     SealRecord,
     TargetRecord,
+    WorkerRecord,
     read_manifest,
     write_manifest,
 )
@@ -71,6 +73,8 @@ __all__ = [
     "FaultEventKind",
     "FaultJournal",
     "FileDigest",
+    "LoadNote",
+    "LoadStep",
     "Manifest",
     "NotABundle",
     "Outcome",
@@ -85,16 +89,20 @@ __all__ = [
     "TableWriter",
     "TargetRecord",
     "Undo",
+    "WorkerRecord",
     "create_bundle",
     "document",
     "find_damage",
     "open_bundle",
     "parse_document",
+    "parse_load_notes",
     "read_fault_journal",
     "read_json",
+    "read_load_notes",
     "read_manifest",
     "read_table",
     "read_toml",
     "seal",
+    "write_load_note",
     "write_manifest",
 ]

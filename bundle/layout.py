@@ -62,6 +62,21 @@ class BundleLayout:
         return self.root / "logs"
 
     @property
+    def load_notes(self) -> Path:
+        """What the load processes say of themselves, one JSON object a line."""
+        return self.logs / "load.jsonl"
+
+    @property
+    def locust_counts(self) -> Path:
+        """Locust's own statistics, of all load processes together."""
+        return self.logs / "locust.json"
+
+    @property
+    def worker_counts(self) -> Path:
+        """What of them reached Locust's master from each worker; only where there are workers."""
+        return self.logs / "locust-workers.json"
+
+    @property
     def verdict(self) -> Path:
         return self.root / "verdict.json"
 

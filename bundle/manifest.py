@@ -101,6 +101,30 @@ class ClockRecord:
 
     process: str
     wall_minus_monotonic_s: float
+    host: str = ""
+    """Monotonic clocks of different machines have nothing to do with each other."""
+    part: str = ""
+    """The part of the tables that this process wrote; empty for one that writes none."""
+    master_minus_own_s: float | None = None
+    """Of a load worker: the wall clock of Locust's master minus its own."""
+    clock_error_s: float | None = None
+    """How far that may be off: half of the round trip that it was measured by."""
+
+
+@document
+class WorkerRecord:
+    """One load process, by its own notes."""
+
+    part: str
+    """The part of the tables that it wrote."""
+    core: int | None = None
+    """The processor core that it was bound to; null when to none."""
+    begins_at_s: float | None = None
+    """When it was to begin, by the master's clock; null when it never learnt that."""
+    late_s: float = 0.0
+    """How long after that moment it learnt of it."""
+    ended_at_s: float | None = None
+    """When it had written its last sample; null when it did not come so far."""
 
 
 @document
@@ -109,7 +133,7 @@ class ChildRecord:
 
     name: str
     exit_code: int | None
-    """Null when it had to be killed."""
+    """Null when it had to be killed; negative for the signal by which a load worker was ended."""
     note: str = ""
 
 
@@ -152,6 +176,8 @@ class Manifest:
     phases: tuple[PhaseRecord, ...] = ()
     clocks: tuple[ClockRecord, ...] = ()
     children: tuple[ChildRecord, ...] = ()
+    workers: tuple[WorkerRecord, ...] = ()
+    """The load processes that the plan asked for; empty when the load never got so far."""
     probe_period_s: float
     warm_up_s: float = 5.0
     """Start of the load that throughput leaves out."""

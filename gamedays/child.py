@@ -36,6 +36,11 @@ class Child:
         """None while it runs; negative for the signal that ended it."""
         return self._process.poll()
 
+    def ask(self) -> None:
+        """Ask it to end, and wait for nothing: `stop` follows."""
+        if self.exit_code is None:
+            self._process.send_signal(signal.SIGTERM)
+
     def stop(self, *, grace_s: float, number: signal.Signals = signal.SIGTERM) -> bool:
         """Ask it to end, and end it and its children by force after `grace_s`; returns whether it ended by itself."""
         if self.exit_code is None:

@@ -7,10 +7,10 @@ bundle always says how far its run came. It does not judge.
 from __future__ import annotations
 
 import contextlib
-import json
-import math
+import socket
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,12 +28,12 @@ from bundle import (
 )
 from bundle.manifest import SCHEMA_VERSION
 from experiments.lease import LeaseBook
+from gamedays import load as load_processes
 from gamedays.child import Child, tail
 from gamedays.interruption import DeadlinePassed, Interrupted, Interruption, PartFailed, StopRun
 from gamedays.plan import FaultEntry, Plan
 from gamedays.progress import Progress
 from gamedays.surroundings import git_revision, host, versions
-from loadtests.load_text import format_loads
 from target.control import connect_control
 from target.errors import TargetError
 from target.file import read_target_file, target_toml
@@ -43,14 +43,11 @@ _OBSERVERS_READY_LIMIT_S = 20.0
 _LOAD_READY_LIMIT_S = 40.0
 _LOAD_END_SPARE_S = 30.0
 _EXPERIMENT_SPARE_S = 60.0
-_EXPERIMENT = "chaos-"
+_EXPERIMENT, _OBSERVERS = "chaos-", "observers"
 _STOP_GRACE_S = 15.0
 _EXPERIMENT_GRACE_S = 3.0
 _HEAL_LIMIT_S = 30.0
 _LOG_END_BYTES = 2_000_000
-LOCUST_STOP_LIMIT_S = 10
-END_MARGIN_S = 1
-"""Locust runs this much longer than the load: users stop by themselves, none is killed in mid-request."""
 
 
 class Conductor:
@@ -77,6 +74,7 @@ class Conductor:
         self._allow_production = allow_production
         self._children: list[Child] = []
         self._records: list[ChildRecord] = []
+        self._lost: set[str] = set()
         self._book = LeaseBook(path=layout.fault_journal)
 
     def conduct(self, record: TargetRecord, interruption: Interruption) -> Manifest:
@@ -105,11 +103,11 @@ class Conductor:
 
     def _run(self) -> None:
         plan = self._plan.file
-        observers = self._start("observers", [sys.executable, "-m", "observers", *self._observer_arguments()])
+        observers = self._start(_OBSERVERS, [sys.executable, "-m", "observers", *self._observer_arguments()])
         self._await_first_probes(observers)
         start = self._begin_phase("baseline")
         # Locust boots and prepares its accounts while the baseline is taken, and begins when the baseline ends.
-        load = self._start("locust", self._locust_arguments(), self._load_environment(start + plan.baseline_s))
+        load = self._start_load(start + plan.baseline_s)
         self._wait_for_time(start + plan.baseline_s, "baseline", observers)
         load_start = self._await_load(load, observers)
         load_end = load_start + plan.load_s
@@ -123,6 +121,8 @@ class Conductor:
         self._begin_phase("drain", load_end)
         self._progress.step("drain: waiting for the last transactions")
         self._finish(load, plan.drain_limit_s + _LOAD_END_SPARE_S)
+        for worker in self._workers:
+            self._finish_worker(worker)
         self._end_phase("drain", time.time())
         self._stop_child(observers)
 
@@ -167,18 +167,19 @@ class Conductor:
             raise PartFailed("the observers saw nothing within 20 s")
 
     def _await_load(self, load: Child, observers: Child) -> float:
-        """Return when the load began. Raises PartFailed when it does not."""
-        log = self._layout.logs / "load.jsonl"
+        """Return when the load began, in all its processes. Raises PartFailed when it does not."""
         begun: list[float] = []
 
         def has_begun() -> bool:
-            self._watch(observers, load)
-            begun.extend(_times(log, "started"))
+            begun_at_s = load_processes.begun_at_s(self._layout, self._plan.file.processes)
+            begun.extend([] if begun_at_s is None else [begun_at_s])
+            if not begun:
+                self._watch(observers, load, *self._workers)  # one that is lost before it began is waited for in vain
             return bool(begun)
 
         if not self._interruption.wait_until(has_begun, limit_s=_LOAD_READY_LIMIT_S):
             raise PartFailed(f"the load did not start within {_LOAD_READY_LIMIT_S:.0f} s: {tail(self._log(load))}")
-        return min(begun)
+        return begun[0]
 
     def _wait_for_time(self, at_s: float, phase: str, *children: Child) -> None:
         """Wait until a moment, watching over the children and telling how far it is."""
@@ -196,18 +197,39 @@ class Conductor:
         self._interruption.wait_until(reached)
 
     def _watch(self, *children: Child) -> None:
-        """Raise PartFailed when a child that should run has ended."""
+        """Raise PartFailed when a child that should run has ended; tell of a load worker that has, and go on."""
         for child in children:
             if child.exit_code is not None:
                 raise PartFailed(f"{child.name} ended with code {child.exit_code}: {tail(self._log(child))}")
+        for worker in self._workers:
+            if worker.exit_code is not None and worker.name not in self._lost:
+                self._lost.add(worker.name)
+                self._progress.step(f"{worker.name} ended with code {worker.exit_code}: the load goes on without it")
 
     # --- children ---
 
-    def _start(self, name: str, argv: list[str], environment: dict[str, str] | None = None) -> Child:
+    def _start(self, name: str, argv: Sequence[str], environment: dict[str, str] | None = None) -> Child:
         self._interruption.check()
         child = Child(name, argv, environment or {}, self._layout.logs / f"{name}.log")
         self._children.append(child)
         return child
+
+    def _start_load(self, start_at_s: float) -> Child:
+        """Start the processes of the load; return the one that the others follow."""
+        commands = load_processes.load_commands(self._plan, self._target_file, self._layout, start_at_s)
+        leader, *_ = [self._start(command.name, command.argv, command.environment) for command in commands]
+        return leader
+
+    @property
+    def _workers(self) -> list[Child]:
+        return [child for child in self._children if load_processes.is_worker(child.name)]
+
+    def _finish_worker(self, worker: Child) -> None:
+        """Wait for a load worker, whose master has told it to end or has lost it. It is no matter of life and death."""
+        if not self._interruption.wait_until(lambda: worker.exit_code is not None, limit_s=_STOP_GRACE_S):
+            self._stop_child(worker)
+            return
+        self._forget(worker, tail(self._log(worker)) if worker.exit_code else "")
 
     def _finish(self, child: Child, limit_s: float) -> None:
         """Wait for a child that ends by itself."""
@@ -218,12 +240,14 @@ class Conductor:
     def _stop_child(self, child: Child) -> None:
         # An experiment gets a moment to write its journal; what it leaves broken is healed from the fault journal.
         by_itself = child.stop(grace_s=_EXPERIMENT_GRACE_S if child.name.startswith(_EXPERIMENT) else _STOP_GRACE_S)
-        self._forget(child, "" if by_itself else "did not end when asked to")
+        self._forget(child, "" if by_itself else "did not end when asked to", by_force=not by_itself)
 
-    def _forget(self, child: Child, note: str, *, ordinary: tuple[int, ...] = (0,)) -> None:
+    def _forget(self, child: Child, note: str, *, ordinary: tuple[int, ...] = (0,), by_force: bool = False) -> None:
         """Write down how a child ended."""
         code = child.exit_code
-        recorded = 0 if code in ordinary else code if code is None or code >= 0 else None
+        # A load worker may be killed by somebody else, and the run goes on: its signal is told.
+        is_ours = by_force or (code is not None and code < 0 and not load_processes.is_worker(child.name))
+        recorded = 0 if code in ordinary else None if is_ours else code
         self._children.remove(child)
         self._records.append(ChildRecord(name=child.name, exit_code=recorded, note=note))
 
@@ -234,27 +258,6 @@ class Conductor:
         period_s = str(self._plan.file.probe_period_s)
         files = ["--target-file", str(self._target_file), "--bundle", str(self._layout.root)]
         return [*files, "--period-s", period_s, "--end-with-parent"]
-
-    def _locust_arguments(self) -> list[str]:
-        plan = self._plan
-        users = sum(load.users for load in plan.loads)
-        files = ",".join(str(scenario.path) for scenario in plan.scenarios)
-        argv = [sys.executable, "-m", "locust", "-f", files, "--headless", "--only-summary"]
-        argv += ["-u", str(users), "-r", str(users), "-t", str(math.ceil(plan.file.load_s) + END_MARGIN_S)]
-        argv += ["--stop-timeout", str(LOCUST_STOP_LIMIT_S), "--exit-code-on-error", "0"]
-        return [*argv, "--json-file", str(self._layout.logs / "locust")]
-
-    def _load_environment(self, start_at_s: float) -> dict[str, str]:
-        loads = {scenario.name: load for scenario, load in zip(self._plan.scenarios, self._plan.loads, strict=True)}
-        return {
-            "GAMEDAY_TARGET": str(self._target_file),
-            "GAMEDAY_BUNDLE": str(self._layout.root),
-            "GAMEDAY_LOADS": format_loads(loads),
-            "GAMEDAY_SEED": str(self._plan.file.seed),
-            "GAMEDAY_START_AT_S": repr(start_at_s),
-            "GAMEDAY_DRAIN_LIMIT_S": repr(self._plan.file.drain_limit_s),
-            "GAMEDAY_LOAD_S": repr(self._plan.file.load_s),
-        }
 
     def _fault_environment(self, fault: FaultEntry) -> dict[str, str]:
         lease_s = fault.effect_limit_s + fault.hold_s + fault.recovery_limit_s
@@ -280,7 +283,11 @@ class Conductor:
         for child in [child for child in self._children if child.name.startswith(_EXPERIMENT)]:
             self._stop_child(child)
         healing = self._heal()
-        for child in sorted(self._children, key=lambda child: child.name == "observers"):
+        # Observers last. The load's processes are asked together: each is waited for by the others.
+        for child in self._children:
+            if child.name != _OBSERVERS:
+                child.ask()
+        for child in sorted(self._children, key=lambda child: child.name == _OBSERVERS):
             self._stop_child(child)
         if healing:
             end, reason = RunEnd.ABORTED, "; ".join(filter(None, (reason, healing)))
@@ -293,7 +300,12 @@ class Conductor:
             end_reason=reason,
             phases=phases,
             children=tuple(self._records),
-            clocks=(*self._manifest.clocks, _clock("conductor at the end"), *self._load_clocks()),
+            workers=load_processes.worker_records(self._layout, self._plan.file.processes),
+            clocks=(
+                *self._manifest.clocks,
+                _clock("conductor at the end"),
+                *load_processes.clock_records(self._layout),
+            ),
         )
         self._keep_process_logs()
         self._progress.step("sealing")
@@ -373,28 +385,10 @@ class Conductor:
         write_manifest(self._layout.manifest, manifest)
         return manifest
 
-    def _load_clocks(self) -> tuple[ClockRecord, ...]:
-        """Return the clock offsets that the load processes noted."""
-        found = []
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            for line in (self._layout.logs / "load.jsonl").read_text(encoding="utf-8").splitlines():
-                entry = json.loads(line)
-                name = f"load {entry['worker']} {entry['event']}"
-                found.append(ClockRecord(process=name, wall_minus_monotonic_s=entry["wall_minus_monotonic_s"]))
-        return tuple(found)
-
-
-def _times(log: Path, event: str) -> list[float]:
-    """Return when an event was noted in the load's log; empty while there is none."""
-    try:
-        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError):
-        return []
-    return [float(line["at_s"]) for line in lines if line["event"] == event]
-
 
 def _clock(process: str) -> ClockRecord:
-    return ClockRecord(process=process, wall_minus_monotonic_s=time.time() - time.monotonic())
+    steady = time.time() - time.monotonic()
+    return ClockRecord(process=process, wall_minus_monotonic_s=steady, host=socket.gethostname())
 
 
 def _end_of(stop: StopRun) -> RunEnd:

@@ -109,6 +109,8 @@ class PlanFile:
     time_limit_s: PositiveSeconds | None = None
     """The run is healed and ended when it takes longer."""
     probe_period_s: Annotated[float, Ge(0.05), Le(5)] = 0.2
+    processes: Annotated[int, Ge(1), Le(64)] = 1
+    """Locust processes that share the load; more than one are workers of a master."""
     load: Annotated[tuple[LoadEntry, ...], MinLen(1)]
     fault: tuple[FaultEntry, ...] = ()
     budgets: Annotated[tuple[Text, ...], MinLen(1)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from locust import task
 
-from bundle import ErrorKind, Outcome
+from bundle import ErrorKind, LoadStep, Outcome
 from loadtests.kit import CallFailed, HarnessUser
 from loadtests.kit.accounts import LoadAccount, TxOrder
 from loadtests.kit.calls import Call, ChainCode, report
@@ -106,9 +106,14 @@ def note_pool_size(session: Session, scenario: str) -> None:
     load = session.loads.get(scenario)
     if load is None:
         return  # without --loads, how many users there will be is for Locust to say
-    rate_per_s = highest_rate_per_s(load, session.load_time_s)
+    rate_per_s = highest_rate_per_s(load, session.load_time_s) / session.place.count
     needed = accounts_needed(rate_per_s, session.target.block_time_s, session.tx_order, depth=session.tx_depth)
     there = len(session.accounts) - session.accounts.unknown_to_chain
     if there < needed:
-        figures = {"rate_per_s": rate_per_s, "block_time_s": session.target.block_time_s}
-        session.note("accounts_too_few", accounts=there, needed=needed, **figures)
+        session.notes.write(
+            LoadStep.ACCOUNTS_TOO_FEW,
+            accounts=there,
+            needed=needed,
+            rate_per_s=rate_per_s,
+            block_time_s=session.target.block_time_s,
+        )

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import time
 from typing import Any
 
 import numpy as np
 from locust.env import Environment
-from locust.runners import WorkerRunner
 
 from bundle import ErrorKind
 from loadtests.arrivals import ArrivalKind, arrival_times, schedule_seed
 from loadtests.kit.arrival_queue import ArrivalQueue
 from loadtests.kit.calls import Call, CallFailed, report
 from loadtests.kit.generator_tally import GeneratorTally
+from loadtests.kit.place import Place
 
 _WITHOUT_END_S = 31_622_400.0
 """A schedule for a test without end: a year, made as it goes on."""
@@ -25,8 +23,11 @@ NOT_SENT_PROTOCOL = "LOAD"
 class OpenLoads:
     """The queues of arrivals. They start together, once every user is there."""
 
-    def __init__(self, environment: Environment, *, seed: int, load_time_s: float, wait_limit_s: float) -> None:
+    def __init__(
+        self, environment: Environment, *, place: Place, seed: int, load_time_s: float, wait_limit_s: float
+    ) -> None:
         self._environment = environment
+        self._place = place
         self._seed = seed
         self._load_time_s = load_time_s if math.isfinite(load_time_s) else _WITHOUT_END_S
         self._wait_limit_s = wait_limit_s
@@ -37,22 +38,20 @@ class OpenLoads:
         """Return the queue that all users of the class in this process take from. Raises DocumentError for a trace."""
         if user_class not in self._queues:
             name = user_class.scenario or user_class.__name__
-            index, count = self._share()
-            seed = schedule_seed(self._seed, name)
-            times = arrival_times(arrivals, self._load_time_s, seed, share=(index, count))
+            place, seed = self._place, schedule_seed(self._seed, name)
+            times = arrival_times(arrivals, self._load_time_s, seed, share=(place.index, place.count))
             self._queues[user_class] = ArrivalQueue(
-                times if index < count else iter([np.empty(0)]),
+                iter([np.empty(0)]) if place.is_in_addition else times,
                 wait_limit_s=self._wait_limit_s,
                 tally=self.tally,
                 given_up=lambda intended_at_s, at_s: self._report_not_sent(name, intended_at_s, at_s),
             )
         return self._queues[user_class]
 
-    def begin(self) -> None:
-        """Start the schedules now."""
-        now = time.time()
+    def begin(self, at_s: float) -> None:
+        """Start the schedules at this Unix time, which may be a little ahead."""
         for queue in self._queues.values():
-            queue.begin(now)
+            queue.begin(at_s)
 
     def close(self) -> None:
         """End the schedules; what still waits is not sent."""
@@ -69,15 +68,3 @@ class OpenLoads:
         call = Call(operation=name, protocol=NOT_SENT_PROTOCOL, intended_at_s=intended_at_s, sent_at_s=at_s)
         call.failure = CallFailed(ErrorKind.NOT_SENT, text)
         report(self._environment, call)
-
-    def _share(self) -> tuple[int, int]:
-        """Return (index, count) of this process among those that share a schedule. The master tells both."""
-        runner, options = self._environment.runner, self._environment.parsed_options
-        if not isinstance(runner, WorkerRunner) or options is None:
-            return 0, 1
-        index, count = runner.worker_index, int(options.expect_workers or 1)
-        if index >= count:
-            logging.getLogger(__name__).error(
-                "worker %d is one more than the %d of --expect-workers: it offers no open arrivals", index, count
-            )
-        return index, count

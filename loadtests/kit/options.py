@@ -96,6 +96,20 @@ def add_options(parser: LocustArgumentParser) -> None:
         help="Seconds for which users act (default: a second less than --run-time, so that none is cut off)",
     )
     group.add_argument("--seed", env_var="GAMEDAY_SEED", type=int, default=1, help="Seed of all random draws")
+    group.add_argument(
+        "--pin",
+        env_var="GAMEDAY_PIN",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="Bind each worker to a processor core (default: auto, when each can have its own)",
+    )
+    group.add_argument(
+        "--worker-index",
+        env_var="GAMEDAY_WORKER_INDEX",
+        type=_index,
+        default=None,
+        help="Place of this worker among --expect-workers, from 0 (default: in the order in which workers connect)",
+    )
 
 
 def _arrivals(text: str) -> str:
@@ -119,6 +133,12 @@ def _loads(text: str) -> str:
 def _depth(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_PIPELINE_DEPTH):
         raise argparse.ArgumentTypeError(f"{text!r} is no depth; expected 1 to {MAX_PIPELINE_DEPTH}")
+    return int(text)
+
+
+def _index(text: str) -> int:
+    if not text.isdecimal() or len(text) > 6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no index; expected a whole number, from 0")
     return int(text)
 
 

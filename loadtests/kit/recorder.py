@@ -64,6 +64,10 @@ class Recorder:
             attempts=call.attempts,
         )
 
+    def flush(self) -> None:
+        """Write what has come so far."""
+        self._writer.flush()
+
     def close(self) -> None:
         """Write what is left. Later requests would be lost: call it last."""
         self._flusher.kill()

@@ -14,6 +14,7 @@ class Schedule:
 
     def __init__(self, *, rate_per_s: float, start_at_s: float, draw: random.Random) -> None:
         self._period_s = 1 / rate_per_s
+        self._start_at_s = start_at_s
         self._first_at_s = start_at_s + draw.random() * self._period_s
         self._count = -1
 
@@ -21,6 +22,11 @@ class Schedule:
     def next_at_s(self) -> float:
         """When the next operation is meant to begin. Computed from the start: no rounding adds up."""
         return self._first_at_s + self._count * self._period_s
+
+    def move_to(self, start_at_s: float) -> None:
+        """Begin at another moment: all intended times move with it."""
+        self._first_at_s += start_at_s - self._start_at_s
+        self._start_at_s = start_at_s
 
     def advance(self) -> None:
         """Go on to the following operation."""

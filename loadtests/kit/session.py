@@ -5,23 +5,23 @@ Made when Locust is ready (`events.init`), each part when it is first used; ende
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import random
 import time
 from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import gevent
+from gevent.event import AsyncResult
 from gevent.lock import RLock
 from locust import events
 from locust.env import Environment
-from locust.runners import WorkerRunner
+from locust.runners import MasterRunner, WorkerRunner
 
-from bundle import BundleLayout, DocumentError, ErrorKind
+from bundle import BundleLayout, DocumentError, ErrorKind, LoadStep
+from bundle.load_notes import MASTER
 from loadtests.arrivals import ArrivalKind, parse_arrivals
 from loadtests.kit.accounts import PREPARING_AT_ONCE, AccountPool, TxOrder
 from loadtests.kit.arrival_queue import ArrivalQueue
@@ -31,9 +31,14 @@ from loadtests.kit.follower import BlockFollower
 from loadtests.kit.generator_watch import GeneratorWatch
 from loadtests.kit.grpc_pool import GrpcEndpoint, GrpcPool
 from loadtests.kit.http import HttpEndpoint, HttpPool
+from loadtests.kit.master import Master
+from loadtests.kit.notes import Notes
 from loadtests.kit.open_loads import OpenLoads
 from loadtests.kit.options import add_options
+from loadtests.kit.pinning import PinWish, pin
+from loadtests.kit.place import Place
 from loadtests.kit.recorder import Recorder
+from loadtests.kit.worker import Worker
 from loadtests.load_text import ClosedLoad, OpenLoad, ScenarioLoad, parse_loads
 from target.errors import TargetError
 from target.keys import AccountKey
@@ -45,13 +50,8 @@ from target.target import Node, Target, load_target
 T = TypeVar("T")
 
 
-class Note(Protocol):
-    """Writes one line about the load's own progress into the bundle, with figures where there are some."""
-
-    def __call__(self, event: str, **figures: float) -> None: ...
-
-
 END_MARGIN_S = 1.0
+_ALONE = Place()
 
 
 def shared_part(make: Callable[[Session], T]) -> property:
@@ -73,13 +73,25 @@ def shared_part(make: Callable[[Session], T]) -> property:
 class Session:
     """Everything that users of one process share."""
 
-    def __init__(self, environment: Environment, target: Target, recorder: Recorder | None, note: Note) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        target: Target,
+        recorder: Recorder | None,
+        notes: Notes,
+        *,
+        place: Place = _ALONE,
+        worker: Worker | None = None,
+    ) -> None:
+        """`worker` is the conversation with a Locust master, where there is one."""
         options = environment.parsed_options
         assert options is not None
         self.environment = environment
         self.target = target
         self.recorder = recorder
-        self.note = note
+        self.notes = notes
+        self.place = place
+        self._worker = worker
         self.seed: int = options.seed
         self._rate_per_user_per_s: float = options.rate_per_user
         self.loads: dict[str, ScenarioLoad] = parse_loads(options.loads)
@@ -92,8 +104,13 @@ class Session:
         self._drain_limit_s: float = options.drain_limit
         self.load_time_s = _load_time(options.load_time, options.run_time)
         self.open_loads = OpenLoads(
-            environment, seed=self.seed, load_time_s=self.load_time_s, wait_limit_s=options.wait_limit
+            environment,
+            place=place,
+            seed=self.seed,
+            load_time_s=self.load_time_s,
+            wait_limit_s=options.wait_limit,
         )
+        self._start_at_s: AsyncResult[float] = AsyncResult()
         self._user_count = 0
         self.parts: dict[str, Any] = {}
         self.parts_lock = RLock()
@@ -103,7 +120,7 @@ class Session:
     def next_draw(self, scenario: str) -> random.Random:
         """Return the random numbers of the next user: the same seed gives the same users the same numbers."""
         self._user_count += 1
-        return random.Random(f"{self.seed}/{scenario}/{self._user_count}")
+        return random.Random(f"{self.seed}/{scenario}/{self.place.user_number(self._user_count)}")
 
     def rate_per_user_per_s(self, scenario: str) -> float:
         """Return how often each user of a scenario acts, in the closed model."""
@@ -148,7 +165,9 @@ class Session:
         """The load accounts. Raises CallFailed when the Target file names none."""
         if self.target.accounts is None:
             raise CallFailed(ErrorKind.NOT_SENT, "the Target file has no [accounts]")
-        return AccountPool(self._account_keys, self.target.chain, self._ask_state, depth=self.tx_depth)
+        # Its own share only: the next sequence of an account is known to one process, the one that sends.
+        keys = self.place.share(self._account_keys)
+        return AccountPool(keys, self.target.chain, self._ask_state, depth=self.tx_depth)
 
     @property
     def tx_depth(self) -> int:
@@ -202,10 +221,24 @@ class Session:
         for part in parts:
             getattr(self, part)
 
-    def begin(self) -> None:
-        """Take note that the test starts now."""
-        self.note("started")
-        self.ends_at_s = time.time() + self.load_time_s
+    def begin(self, at_s: float, *, begins_at_s: float | None = None) -> None:
+        """Take note that users begin at this Unix time by our clock, which is `begins_at_s` by the master's."""
+        late_s = max(0.0, time.time() - at_s)
+        self.notes.write(LoadStep.STARTED, begins_at_s=at_s if begins_at_s is None else begins_at_s, late_s=late_s)
+        self.ends_at_s = at_s + self.load_time_s
+        if self._start_at_s.ready():  # a second test in the same process, by Locust's web interface
+            self._start_at_s = AsyncResult()
+        self._start_at_s.set(at_s)
+
+    def await_common_start(self) -> float | None:
+        """Wait until it is known when all users of a fixed load begin, in whichever process they are; return when.
+
+        None where each user begins when Locust makes it: without --loads, which is how Locust lets users come one after
+        another, and without a master.
+        """
+        if self._worker is None or not self.loads:
+            return None
+        return self._start_at_s.get()
 
     def hurry(self) -> None:
         """Take note that Locust was told to quit, by a signal: the end waits for nothing then."""
@@ -217,6 +250,15 @@ class Session:
         if "follower" in self.parts:
             self.follower.drain(self._drain_limit_s)
 
+    def note_end(self) -> None:
+        """Take note that users have stopped and nothing is on its way any more; measure the clock once more."""
+        if self._worker:
+            self._worker.measure()
+            self.notes.offset = self._worker.offset
+        if self.recorder:
+            self.recorder.flush()
+        self.notes.write_once(LoadStep.ENDED)
+
     def close(self) -> None:
         if "follower" in self.parts:
             self.follower.stop()
@@ -224,6 +266,7 @@ class Session:
             self.watch.close()
         if self.recorder:
             self.recorder.close()
+        self.notes.write_once(LoadStep.ENDED)
 
 
 _sessions: dict[int, Session] = {}
@@ -252,25 +295,34 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
         target = load_target(Path(options.target_file))
     except DocumentError as error:
         _refuse(str(error))
-    recorder = None
-    note: Note = _note_nothing
-    if options.bundle:
-        worker = f"worker-{runner.worker_index}" if isinstance(runner, WorkerRunner) else "local"
-        layout = BundleLayout(root=Path(options.bundle))
-        try:
-            layout.logs.mkdir(parents=True, exist_ok=True)
-            recorder = Recorder(layout, worker)
-        except OSError as error:
-            _refuse(f"cannot record into {layout.root}: {error}")
-        note = partial(_note, layout, worker)
+    layout = BundleLayout(root=Path(options.bundle)) if options.bundle else None
+    if isinstance(runner, MasterRunner):
+        _begin_master(environment, runner, Session(environment, target, None, Notes(layout, MASTER)), layout)
+        return
+    worker, place = None, _ALONE
+    if isinstance(runner, WorkerRunner):
+        worker = Worker(runner, options.worker_index)
+        place = worker.meet(int(options.expect_workers or 1))
+    notes = Notes(layout, worker.name if worker else "local")
+    notes.core = pin(place, PinWish(options.pin))
+    notes.offset = worker.offset if worker else None
+    recorder = _recorder(layout, notes.name) if layout else None
+    session = Session(environment, target, recorder, notes, place=place, worker=worker)
+    if layout and recorder:
         environment.events.request.add_listener(recorder.on_request)
-    session = Session(environment, target, recorder, note)
-    if options.bundle:
-        session.watch = GeneratorWatch(layout, worker, session.open_loads)
+        session.watch = GeneratorWatch(layout, notes.name, session.open_loads)
+    _begin_session(environment, session, worker)
+
+
+def _begin_session(environment: Environment, session: Session, worker: Worker | None) -> None:
+    """Make the session known to users, and have it told what happens; return when users can begin."""
     _sessions[id(environment)] = session
     # Before anything that waits: a Locust master may start the test while a worker still gets ready.
-    environment.events.test_start.add_listener(lambda **_: session.begin())
-    environment.events.spawning_complete.add_listener(lambda **_: session.open_loads.begin())
+    if worker is None:
+        environment.events.test_start.add_listener(lambda **_: session.begin(time.time()))
+        environment.events.spawning_complete.add_listener(lambda **_: session.open_loads.begin(time.time()))
+    else:
+        worker.listen(begin=partial(_begin_together, session), hurry=session.hurry, ended=session.note_end)
     # Fires after the test's end when its time is over, and before it when a signal ends Locust.
     environment.events.quitting.add_listener(lambda **_: session.hurry())
     environment.events.test_stop.add_listener(lambda **_: session.drain())
@@ -279,8 +331,48 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
     for user_class in environment.user_classes:
         if hasattr(user_class, "prepare"):
             user_class.prepare(session)
-    note("ready")
-    gevent.sleep(max(0.0, session.start_at_s - time.time()))
+    session.notes.write(LoadStep.READY)
+    if worker is None:
+        gevent.sleep(max(0.0, session.start_at_s - time.time()))
+    else:
+        worker.tell_ready()
+
+
+def _begin_together(session: Session, at_s: float, master_at_s: float) -> None:
+    """All users of all workers begin at one moment; every one of them is there by now."""
+    session.begin(at_s, begins_at_s=master_at_s)
+    session.open_loads.begin(at_s)
+
+
+def _begin_master(
+    environment: Environment, runner: MasterRunner, session: Session, layout: BundleLayout | None
+) -> None:
+    """Conduct the workers; return when they can begin and it is time to."""
+    options = environment.parsed_options
+    assert options is not None
+    _sessions[id(environment)] = session
+    # --load-time counts from the beginning that all share, Locust's --run-time from before there are users.
+    end_after_s = math.inf if options.load_time is None else options.load_time + END_MARGIN_S
+    master = Master(environment, runner, drain_limit_s=options.drain_limit, end_after_s=end_after_s)
+    environment.events.quitting.add_listener(lambda **_: master.hurry())
+    if layout:
+        environment.events.quit.add_listener(lambda **_: master.write_counts(layout.worker_counts))
+    environment.events.quit.add_listener(lambda **_: session.notes.write_once(LoadStep.ENDED))
+    _fix_user_counts(environment, session)
+    if session.loads:
+        master.keep_users_where_they_are()
+    session.notes.write(LoadStep.READY)
+    if options.headless:
+        master.await_workers()
+        gevent.sleep(max(0.0, session.start_at_s - time.time()))
+
+
+def _recorder(layout: BundleLayout, part: str) -> Recorder:
+    try:
+        layout.logs.mkdir(parents=True, exist_ok=True)
+        return Recorder(layout, part)
+    except OSError as error:
+        _refuse(f"cannot record into {layout.root}: {error}")
 
 
 def _fix_user_counts(environment: Environment, session: Session) -> None:
@@ -307,15 +399,3 @@ def _load_time(load_time_s: float | None, run_time_s: float | None) -> float:
     if load_time_s is not None:
         return load_time_s
     return math.inf if run_time_s is None else max(run_time_s - END_MARGIN_S, run_time_s / 2)
-
-
-def _note_nothing(event: str, **figures: float) -> None:
-    """Without a bundle there is nowhere to write to."""
-
-
-def _note(layout: BundleLayout, worker: str, event: str, **figures: float) -> None:
-    """Append one line to the load's own log, with this process's clock offset."""
-    now, steady = time.time(), time.monotonic()
-    line = {"worker": worker, "event": event, "at_s": now, "pid": os.getpid(), "wall_minus_monotonic_s": now - steady}
-    with (layout.logs / "load.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line | figures, sort_keys=True) + "\n")

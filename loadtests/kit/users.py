@@ -55,6 +55,8 @@ class HarnessUser(User):
             # the open model wait_time has waited already.
             self._taskset_instance._sleep = _go_on_at_once  # type: ignore[method-assign]
         self._state = LOCUST_STATE_WAITING  # it may be ended now
+        if self._queue is None and (start_at_s := self.session.await_common_start()) is not None:
+            self._schedule.move_to(start_at_s)
         gevent.sleep(self.wait_time())
         self._state = LOCUST_STATE_RUNNING
 

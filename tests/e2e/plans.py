@@ -47,7 +47,7 @@ def write_plan(
 
 
 def _toml(value: Any) -> str:
-    """Return a value as TOML: JSON, but for a table."""
+    """Return a value as TOML; a dict becomes an inline table."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(part)}" for key, part in value.items()) + " }"
+        return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + "}"
     return json.dumps(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from analysis.books import Books
 from analysis.judge import verdict_text
 from analysis.run import Run
 from analysis.transactions import State, TransactionTruth, Why, make_table, tell_truth, truth_table
-from bundle import ErrorKind, Rejection
+from bundle import ErrorKind, LoadNote, LoadStep, Rejection, write_load_note
 from tests.bundles import Row, SyntheticRun, failed, healthy, put_twice, sample, skip_heights
 from tests.unit.analysis.judgements import codes
 
@@ -168,8 +169,13 @@ def test_contradictions_are_counted_and_warned_of(tmp_path: Path) -> None:
 def test_too_few_accounts_are_warned_of_once(tmp_path: Path) -> None:
     run = healthy()
     root = run.write(tmp_path, sealed=False)
-    note = '{"event": "accounts_too_few", "accounts": 5, "needed": 25, "rate_per_s": 100.0, "block_time_s": 1.0}\n'
-    (root / "logs" / "load.jsonl").write_text('{"event": "ready"}\n' + 2 * note, encoding="utf-8")
+    for worker in ("worker-0", "worker-1"):
+        ready = LoadNote(worker=worker, event=LoadStep.READY, at_s=1.0, pid=1, wall_minus_monotonic_s=0.0)
+        short = replace(
+            ready, event=LoadStep.ACCOUNTS_TOO_FEW, accounts=5, needed=25, rate_per_s=50.0, block_time_s=1.0
+        )
+        for note in (ready, short):
+            write_load_note(root / "logs" / "load.jsonl", note)
     from analysis.judge import judge
     from bundle import open_bundle, read_manifest, seal
 
@@ -178,7 +184,7 @@ def test_too_few_accounts_are_warned_of_once(tmp_path: Path) -> None:
     _, found = judge(root)
     [reason] = found.warnings
     assert reason.code == "accounts.too_few"
-    assert reason.sentence.startswith("5 load accounts are funded; 25 are needed for 100.0 transfers a second")
+    assert reason.sentence.startswith("10 load accounts are funded; 50 are needed for 100 transfers a second")
 
 
 @pytest.mark.parametrize("text", ["{", "[]\n", "\xff"])

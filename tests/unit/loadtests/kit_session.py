@@ -10,6 +10,7 @@ from typing import Any
 from locust.argument_parser import get_parser
 from locust.env import Environment
 
+from loadtests.kit.notes import Notes
 from loadtests.kit.recorder import Recorder
 from loadtests.kit.session import Session, _sessions
 from target.target import Target, load_target
@@ -61,6 +62,6 @@ def an_environment(*arguments: str, **settings: Any) -> Environment:
 def a_session(*arguments: str, target: Target | None = None, recorder: Recorder | None = None) -> Session:
     """Return a session that users of its environment find."""
     environment = an_environment(*arguments)
-    session = Session(environment, target or a_target(), recorder, lambda event, **figures: None)
+    session = Session(environment, target or a_target(), recorder, Notes(None, "local"))
     _sessions[id(environment)] = session
     return session

@@ -102,7 +102,11 @@ def test_queries(target_file: Path, tmp_path: Path) -> None:
     assert {row["protocol"] for row in rows} == {"RPC", "REST", "GRPC"}
     assert all(row["bytes"] > 0 and row["endpoint"] == "validator-0" for row in rows)
     noted = [json.loads(line) for line in (tmp_path / "logs" / "load.jsonl").read_text().splitlines()]
-    assert [(line["worker"], line["event"]) for line in noted] == [("local", "ready"), ("local", "started")]
+    assert [(line["worker"], line["event"]) for line in noted] == [
+        ("local", "ready"),
+        ("local", "started"),
+        ("local", "ended"),
+    ]
 
 
 def test_subscribers(target_file: Path, tmp_path: Path) -> None:
