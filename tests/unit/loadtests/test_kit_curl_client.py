@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import ssl
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -38,6 +34,7 @@ from tests.unit.loadtests.kit_servers import (
     sending,
     stalling,
 )
+from tests.unit.loadtests.kit_tls import certificate, http2_context
 
 SHORT_S = 0.15
 LONG_S = 20.0
@@ -271,33 +268,10 @@ def test_a_stream_that_is_reset_is_broken(client: CurlClient, code: int) -> None
     assert len(server.bodies) == 1
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that nobody but these tests trusts, and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl on this machine to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
-    return cert, key
-
-
-@pytest.fixture(scope="module")
-def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    context.set_alpn_protocols(["h2"])
-    return context
-
-
-def test_http2_over_tls_if_the_certificate_is_trusted(
-    multi: CurlMulti, certificate: tuple[Path, Path], tls: ssl.SSLContext
-) -> None:
-    with http2_server(answer_with_trailers, tls=tls) as server:
+def test_http2_over_tls_if_the_certificate_is_trusted(multi: CurlMulti) -> None:
+    with http2_server(answer_with_trailers, tls=http2_context()) as server:
         url = f"https://{server.address}/"
-        answer = get(CurlClient(multi, ca_file=certificate[0]), url)
+        answer = get(CurlClient(multi, ca_file=certificate()[0]), url)
         assert (answer.status, answer.body, answer.http_version) == (200, b"got ", "2")
         assert get(CurlClient(multi, verify=False), url).status == 200
         with pytest.raises(NotConnected, match="certificate"):
@@ -305,9 +279,9 @@ def test_http2_over_tls_if_the_certificate_is_trusted(
     assert len(server.bodies) == 2
 
 
-def test_a_tunnel_through_a_proxy(multi: CurlMulti, certificate: tuple[Path, Path], tls: ssl.SSLContext) -> None:
-    client = CurlClient(multi, ca_file=certificate[0])
-    with http2_server(answer_with_trailers, tls=tls) as server:
+def test_a_tunnel_through_a_proxy(multi: CurlMulti) -> None:
+    client = CurlClient(multi, ca_file=certificate()[0])
+    with http2_server(answer_with_trailers, tls=http2_context()) as server:
         with http_proxy() as proxy:
             answer = get(client, f"https://{server.address}/", proxy=proxy.url)
             assert (answer.status, answer.http_version) == (200, "2")

@@ -121,7 +121,8 @@ def test_one_that_is_woken_may_kill_another_that_is_done_too(client: CurlClient)
         killing = gevent.spawn(first, f"http://{server.address}/")
         wait_for(lambda: bool(held), "the first request")
         second = gevent.spawn(get, client, f"http://{server.address}/", version=H2C)
-        gevent.joinall([killing, second], timeout=LONG_S)
+        both_of_them: list[gevent.Greenlet[..., Any]] = [killing, second]
+        gevent.joinall(both_of_them, timeout=LONG_S)
         assert killing.successful()
         assert second.dead
 
