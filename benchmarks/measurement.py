@@ -1,9 +1,14 @@
-"""One measurement: what is run, and in which unit it answers."""
+"""One measurement: what is run, and in which unit it answers; and how several are run and told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import platform
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,3 +20,21 @@ class Measurement:
     run: Callable[[], float]
     claim: str = ""
     """What the project says about it."""
+
+
+def measure(measurements: Sequence[Measurement]) -> None:
+    """Run every measurement, interleaved, and print the median with the lowest and highest of each."""
+    load = os.getloadavg()[0]
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load average {load:.2f}")
+    results: dict[str, list[float]] = {measurement.name: [] for measurement in measurements}
+    # Round by round, so that a slow minute of the machine falls on all of them.
+    for _ in range(ROUNDS):
+        for measurement in measurements:
+            results[measurement.name].append(measurement.run())
+    for measurement in measurements:
+        values = sorted(results[measurement.name])
+        middle = statistics.median(values)
+        print(
+            f"{measurement.name:<52} {middle:>12,.1f} {measurement.unit:<6} ({values[0]:,.1f} to {values[-1]:,.1f})"
+            f"{'   ' + measurement.claim if measurement.claim else ''}"
+        )

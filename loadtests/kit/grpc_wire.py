@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from loadtests.kit.curl.transfer import parse_head
@@ -89,23 +90,27 @@ def _timeout(limit_s: float) -> str:
 
 def parse_answer(head_lines: list[bytes], body: bytes) -> GrpcAnswer:
     """Return how a call ended, from its head, trailers and body. Raises NotGrpc."""
-    head = parse_head(head_lines)
+    status, message = _parse_end(b"".join(head_lines), bool(body))
+    return GrpcAnswer(status, message, from_frame(body) if status is GrpcStatus.OK else b"")
+
+
+@lru_cache(maxsize=1024)  # a server's answers mostly have the same head and trailers, byte for byte
+def _parse_end(raw: bytes, has_body: bool) -> tuple[GrpcStatus, str]:
+    """Return the status and its text. Raises NotGrpc."""
+    head = parse_head(raw.splitlines(keepends=True))
     headers = dict(head.headers)
     is_grpc = _is_grpc(headers.get("content-type", ""))
     # An answer without a body has its status in the head itself ("trailers-only").
-    fields = dict(head.trailers) if head.trailers or body else headers
+    fields = dict(head.trailers) if head.trailers or has_body else headers
     number = fields.get("grpc-status") if is_grpc else None
-    if number is None:
-        if head.status != 200:
-            return GrpcAnswer(_BY_HTTP_STATUS.get(head.status, GrpcStatus.UNKNOWN), f"HTTP {head.status}", b"")
-        if not is_grpc:
-            raise NotGrpc(f"content-type is {headers.get('content-type', '')!r}; expected application/grpc")
-        raise NotGrpc("the answer ended without a grpc-status")
-    status = _BY_NUMBER.get(number, GrpcStatus.UNKNOWN)
-    if status is GrpcStatus.OK:
-        return GrpcAnswer(status, "", from_frame(body))
-    message = unquote_to_bytes(fields.get("grpc-message", "")).decode(errors="replace")
-    return GrpcAnswer(status, message, b"")
+    if number is not None:
+        message = unquote_to_bytes(fields.get("grpc-message", "")).decode(errors="replace")
+        return _BY_NUMBER.get(number, GrpcStatus.UNKNOWN), message
+    if head.status != 200:
+        return _BY_HTTP_STATUS.get(head.status, GrpcStatus.UNKNOWN), f"HTTP {head.status}"
+    if not is_grpc:
+        raise NotGrpc(f"content-type is {headers.get('content-type', '')!r}; expected application/grpc")
+    raise NotGrpc("the answer ended without a grpc-status")
 
 
 def from_frame(body: bytes) -> bytes:

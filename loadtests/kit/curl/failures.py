@@ -12,6 +12,8 @@ CurlFailed
 
 from __future__ import annotations
 
+import re
+
 import pycurl
 
 _BAD_ANSWERS = frozenset(
@@ -28,6 +30,7 @@ _NAMES = {
     if name[:2] == "E_" and name[:8] != "E_MULTI_"
 }
 """For what libcurl has no words for."""
+_AFTER = re.compile(r" after \d+ (ms|milliseconds)\b")
 _NO_HTTP2_WORDS = "does not support HTTP/2"
 """In what libcurl says of a peer whose first bytes are no HTTP/2; the number is that of any broken connection."""
 
@@ -66,7 +69,8 @@ class TooLarge(BadAnswer):
 
 def failure_of(code: int, words: str, *, sent: bool) -> CurlFailed:
     """Return what libcurl's error means, given whether the request had begun to leave."""
-    words = words or f"libcurl error {code}, {_NAMES.get(code, 'unknown')}"
+    # Without how long it took, one way of failing has one text.
+    words = _AFTER.sub("", words) or f"libcurl error {code}, {_NAMES.get(code, 'unknown')}"
     if not sent:
         return NotConnected(words, code)
     if code == pycurl.E_OPERATION_TIMEDOUT:

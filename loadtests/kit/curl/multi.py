@@ -11,7 +11,8 @@ import atexit
 import math
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -22,7 +23,7 @@ from gevent.monkey import get_original
 
 from loadtests.kit.curl.failures import Broken, failure_of
 from loadtests.kit.curl.libcurl import Easy, new_multi
-from loadtests.kit.curl.transfer import Transfer
+from loadtests.kit.curl.transfer import Address, Transfer
 
 CONNECTIONS_MAX = 10_000
 """Kept for later requests. libcurl's own bound follows the transfers of the moment and closes the rest at each lull."""
@@ -43,7 +44,7 @@ class _Watched:
     It does not tell of every socket that it closes: pycurl loses CLOSESOCKETFUNCTION for a handle at rest.
     """
 
-    __slots__ = ("heard_at_s", "is_reading", "is_told", "is_writing", "reader", "wanted", "writer")
+    __slots__ = ("ended_as", "heard_at_s", "is_reading", "is_told", "is_writing", "reader", "wanted", "writer")
 
     def __init__(self, hub: gevent.hub.Hub, fd: int, *, is_told: bool) -> None:
         self.reader = hub.loop.io(fd, _READ)
@@ -54,6 +55,8 @@ class _Watched:
         """When something last came, the connection itself included."""
         self.is_told = is_told
         """Whether libcurl tells when another socket has this number."""
+        self.ended_as: Address | None = None
+        """The address that a connection had which ended while no request was on it."""
 
     def close(self) -> None:
         for watcher in (self.reader, self.writer):
@@ -69,6 +72,7 @@ class CurlMulti:
         self._transfers: dict[Easy, Transfer] = {}
         self._spare: list[Transfer] = []
         self._watched: dict[int, _Watched] = {}
+        self._ended: set[Address] = set()
         self._timer: Any = None
         self._armed_for_s = self._due_s = math.inf
         self._kicked = False
@@ -92,7 +96,7 @@ class CurlMulti:
             raise Broken(_CLOSED)
         if self._spare:
             return self._spare.pop()
-        transfer = Transfer(self._on_new_socket)
+        transfer = Transfer(self._on_new_socket, self._ended)
         self._transfers[transfer.easy] = transfer
         return transfer
 
@@ -186,6 +190,7 @@ class CurlMulti:
         """Forget the watchers of a socket that had the same number."""
         if (watched := self._watched.pop(fd, None)) is not None:
             watched.close()
+            self._ended.discard(watched.ended_as)
         self._watched[fd] = _Watched(self._hub, fd, is_told=True)
         return 0
 
@@ -221,6 +226,8 @@ class CurlMulti:
         if not watched.wanted & pycurl.POLL_IN:
             watched.reader.stop()
             watched.is_reading = False
+            if watched.is_told:
+                self._look_at_idle(fd, watched)
             return
         watched.heard_at_s = time.monotonic()
         self._act(fd, pycurl.CSELECT_IN)
@@ -256,10 +263,34 @@ class CurlMulti:
         fd = transfer.easy.getinfo(pycurl.ACTIVESOCKET)  # -1 when libcurl has ended it itself, as it does HTTP/1.1's
         watched = self._watched.get(fd)
         if watched is not None and watched.heard_at_s < transfer.sent_at_s:
-            connection = _Socket(fileno=fd)
-            with suppress(OSError):  # it has ended already
+            with suppress(OSError), _borrowed(fd) as connection:
+                self._note_end(connection, watched)
                 connection.shutdown(socket.SHUT_RDWR)
-            connection.detach()
+
+    def _look_at_idle(self, fd: int, watched: _Watched) -> None:
+        """Take note if a connection ended while no request was on it: libcurl finds out by its next request only."""
+        with suppress(OSError), _borrowed(fd) as connection:
+            try:
+                if connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                    return
+            except ConnectionError:
+                pass  # ended as well
+            self._note_end(connection, watched)
+
+    def _note_end(self, connection: socket.socket, watched: _Watched) -> None:
+        host, port, *_ = connection.getsockname()
+        watched.ended_as = (host, port)
+        self._ended.add((host, port))
+
+
+@contextmanager
+def _borrowed(fd: int) -> Iterator[socket.socket]:
+    """Give a socket of libcurl's as one of Python's. Raises OSError if it is none any more."""
+    connection = _Socket(fileno=fd)
+    try:
+        yield connection
+    finally:
+        connection.detach()
 
 
 @cache

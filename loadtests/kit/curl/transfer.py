@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import pycurl
 
 from loadtests.kit.curl.libcurl import new_easy
 
+Address = tuple[str, int]
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -26,9 +27,20 @@ class Head:
 class Transfer:
     """A handle with where its answer goes. Made by a CurlMulti only, which keeps it for the next request."""
 
-    __slots__ = ("_on_new_socket", "_sent_after", "chunks", "easy", "head_lines", "sent_at_s", "url", "waiter")
+    __slots__ = (
+        "_ended",
+        "_on_new_socket",
+        "_sent_after",
+        "chunks",
+        "easy",
+        "head_lines",
+        "sent_at_s",
+        "url",
+        "waiter",
+    )
 
-    def __init__(self, on_new_socket: Callable[[int, int], int]) -> None:
+    def __init__(self, on_new_socket: Callable[[int, int], int], ended: Container[Address]) -> None:
+        """`ended` holds the client's addresses of connections that ended while no request was on them."""
         self.easy = new_easy()
         self.head_lines: list[bytes] = []
         """Lines of the head and of the trailers as they came; libcurl bounds them to 300 kB."""
@@ -41,6 +53,7 @@ class Transfer:
         """The waiter of the greenlet whose transfer is on its way; None at rest."""
         self._sent_after: int | None = None
         self._on_new_socket = on_new_socket
+        self._ended = ended
         self.reset()
 
     @property
@@ -64,7 +77,9 @@ class Transfer:
         easy.setopt(pycurl.NOSIGNAL, 1)
         easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         easy.setopt(pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        easy.setopt(pycurl.PROXY, "")  # none from the environment: load goes where the target file says
+        # Neither from the environment: load goes where the target file says.
+        easy.setopt(pycurl.PROXY, "")
+        easy.setopt(pycurl.NOPROXY, "")
         easy.setopt(pycurl.MAXFILESIZE_LARGE, ANSWER_BYTES_MAX)
         self.url = ""
 
@@ -84,12 +99,15 @@ class Transfer:
         self.easy.setopt(pycurl.TIMEOUT_MS, max(1, round(whole_s * 1000)))
         self.easy.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(connect_s * 1000)))
 
-    def _before_sending(self, *_: object) -> int:
+    def _before_sending(self, _: str, local_ip: str, __: int, local_port: int) -> int:
         """Called by libcurl when a connection stands and the request is about to leave.
 
         libcurl by itself sends a request again when a connection that was used before breaks without an answer. Here
-        no request is sent twice: a second time is right only after an answer, which was a redirect.
+        no request is sent twice: a second time is right only after an answer, which was a redirect, or when the
+        connection was known to have ended, so that nothing could be sent (libcurl sees that late).
         """
+        if self._ended and (local_ip, local_port) in self._ended:
+            return int(pycurl.PREREQFUNC_OK)
         if self._sent_after == len(self.head_lines):
             return int(pycurl.PREREQFUNC_ABORT)
         self._sent_after = len(self.head_lines)
@@ -110,7 +128,7 @@ def parse_head(lines: list[bytes]) -> Head:
         name, colon, value = line.decode("latin-1").partition(":")
         if name.startswith("HTTP/"):
             parts = name.split(None, 2)
-            status = int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+            status = int(parts[1]) if len(parts) > 1 and parts[1].isdecimal() else 0
             headers, trailers = [], []
             fields = headers
         elif colon:
