@@ -26,7 +26,7 @@ from loadtests.kit.curl import (
 )
 from loadtests.kit.endpoints import EndpointPool
 from loadtests.kit.grpc_wire import GrpcAnswer, GrpcStatus, NotGrpc, parse_answer, request_headers, to_frame
-from loadtests.kit.http import CONNECT_LIMIT_S, REQUEST_LIMIT_S
+from loadtests.kit.wire import CONNECT_LIMIT_S, REQUEST_LIMIT_S
 
 _KINDS = {
     GrpcStatus.RESOURCE_EXHAUSTED: ErrorKind.BACK_PRESSURE,

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import json
-import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
-
-import gevent
-from geventhttpclient import HTTPClient
-from geventhttpclient.connectionpool import ConnectionPool
-from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
+from urllib.parse import urlsplit
 
 from bundle import ErrorKind, Outcome
 from loadtests.kit.calls import Call, CallFailed
 from loadtests.kit.endpoints import EndpointPool
+from loadtests.kit.wire import (
+    CONNECT_LIMIT_S,
+    REQUEST_LIMIT_S,
+    BadAnswer,
+    Broken,
+    ConnectionPool,
+    Headers,
+    NotConnected,
+    TimedOut,
+    TooLarge,
+    WireError,
+)
+from loadtests.kit.wire import Answer as WireAnswer
 
-REQUEST_LIMIT_S = 5.0
-CONNECT_LIMIT_S = 2.0
-_CONNECTIONS = 1000  # to one endpoint; a bound, not a target
 _GATEWAY_STATUSES = (502, 503, 504)
 """A gateway's word for a service behind it that it cannot reach; balancers ask somebody else then."""
-_CUT_OFF_TEXTS = ("connection closed", "Incomplete response", "Invalid EOF state")
-"""What the parser calls an answer that ended in its middle: it has one class for that and for garbage."""
+_KINDS: dict[type[WireError], ErrorKind] = {
+    NotConnected: ErrorKind.REFUSED,
+    TimedOut: ErrorKind.TIMEOUT,
+    Broken: ErrorKind.BROKEN,
+    BadAnswer: ErrorKind.BAD_ANSWER,
+    TooLarge: ErrorKind.BAD_ANSWER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,12 @@ class Answer:
 
     status: int
     body: bytes
+    _wire: WireAnswer | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in any case. Parsed when asked for."""
+        return self._wire.headers if self._wire else Headers([])
 
     def json(self) -> Any:
         """Return the body as JSON. Raises CallFailed."""
@@ -40,59 +57,32 @@ class Answer:
             raise CallFailed(ErrorKind.BAD_ANSWER, f"answer is no JSON: {self.body[:80]!r}") from None
 
 
-class _NotConnected(OSError):
-    """The request did not leave: another endpoint may have it."""
-
-
-def _tell_connecting_apart(pool: ConnectionPool) -> None:
-    """Make the pool say so when a connection was not made in time: by then no byte of a request has left."""
-    connect = pool._connect_socket
-
-    def connect_or_say(sock: gevent.socket.socket, address: Any) -> gevent.socket.socket:
-        try:
-            return connect(sock, address)
-        except TimeoutError:
-            raise _NotConnected("no connection in time") from None
-
-    pool._connect_socket = connect_or_say  # type: ignore[method-assign]  # the client makes its pool itself
-
-
 class HttpEndpoint:
     """One base URL."""
 
     def __init__(self, name: str, url: str, *, limit_s: float = REQUEST_LIMIT_S) -> None:
         self.name = name
         self.url = url
-        self._limit_s = limit_s
-        self._client = HTTPClient.from_url(
-            url,
-            concurrency=_CONNECTIONS,
-            connection_timeout=min(CONNECT_LIMIT_S, limit_s / 2),
-            network_timeout=limit_s,
-        )
-        # The library sends idempotent requests again when a connection breaks, up to `size` + 1 times: never here.
-        self._client._connection_pool.size = -1
-        _tell_connecting_apart(self._client._connection_pool)
+        self._connections = ConnectionPool(url, connect_limit_s=min(CONNECT_LIMIT_S, limit_s / 2), limit_s=limit_s)
+        self._prefix = urlsplit(url).path.rstrip("/")
 
     def request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
-        """Return the answer, read whole within the limit. Raises CallFailed, _NotConnected."""
+        """Return the answer, read whole within the limit. Raises CallFailed, NotConnected."""
         try:
-            with gevent.Timeout(self._limit_s, TimeoutError("no whole answer in time")):
-                response = self._client.request(method, path, body=body, headers=headers)
-                content = bytes(response.read())
-        except _NotConnected as error:
-            raise _NotConnected(f"{self.name}: {error}") from None
-        except TimeoutError as error:
-            raise CallFailed(ErrorKind.TIMEOUT, f"{self.name}: {error}", outcome=Outcome.UNKNOWN) from None
-        except (ConnectionRefusedError, socket.gaierror) as error:
-            raise _NotConnected(f"{self.name}: {error}") from None
-        except (HTTPConnectionClosed, OSError) as error:
-            raise CallFailed(ErrorKind.BROKEN, f"{self.name}: {error}", outcome=Outcome.UNKNOWN) from None
-        except HTTPParseError as error:
-            if any(text in str(error) for text in _CUT_OFF_TEXTS):
-                raise CallFailed(ErrorKind.BROKEN, f"{self.name}: {error}", outcome=Outcome.UNKNOWN) from None
-            raise CallFailed(ErrorKind.BAD_ANSWER, f"{self.name}: {error}") from None
-        return Answer(response.status_code, content)
+            answer = self._connections.request(method, self._prefix + path, headers, body)
+        except NotConnected as error:
+            raise NotConnected(f"{self.name}: {error}") from None
+        except WireError as error:
+            raise failure_of(error, self.name) from None
+        return Answer(answer.status, answer.body, answer)
+
+
+def failure_of(error: WireError, endpoint: str) -> CallFailed:
+    """Return what a request without an answer is to those who count."""
+    # Whatever came instead of an answer, the other side was not doing what was asked: that is no open question.
+    known = not error.sent or isinstance(error, BadAnswer | TooLarge)
+    kind = next(kind for cause, kind in _KINDS.items() if isinstance(error, cause))
+    return CallFailed(kind, f"{endpoint}: {error}", outcome=Outcome.FAIL if known else Outcome.UNKNOWN)
 
 
 class HttpPool:
@@ -123,7 +113,7 @@ class HttpPool:
             call.endpoint, call.attempts = endpoint.name, attempt
             try:
                 answer = endpoint.request(method, path, body, headers or {})
-            except _NotConnected as error:
+            except NotConnected as error:
                 self._pool.failed(endpoint)
                 why = str(error)
                 continue
