@@ -14,6 +14,7 @@ from bundle.errors import BundleError
 from devnet.errors import DevnetError, NoSuchNetwork
 from experiments.fault import Forbidden
 from gamedays.cli_devnet import devnet, doctor, janitor
+from gamedays.cli_fund import fund
 from gamedays.exit_code import ExitCode, of_verdict
 from gamedays.gameday import Options, judge_and_report, run_gameday
 from gamedays.interruption import Interruption, StopRun
@@ -129,6 +130,7 @@ def list_all() -> None:
 
 cli.add_command(devnet)
 cli.add_command(doctor)
+cli.add_command(fund)
 cli.add_command(janitor)
 
 

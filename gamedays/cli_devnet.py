@@ -105,7 +105,7 @@ def down(name: str | None, everything: bool, keep_files: bool) -> None:
 @click.option("--target", "target_file", type=_PATH, envvar="GAMEDAY_TARGET", help="Target file ($GAMEDAY_TARGET).")
 def doctor(target_file: Path | None) -> None:
     """Say what works on a target, by asking it. Ends with 3 when something does not that should."""
-    target = load_target(_chosen(target_file))
+    target = load_target(chosen_target_file(target_file))
     bad = 0
     for finding in examine(target):
         bad += finding.answer is Answer.NO
@@ -124,7 +124,7 @@ def janitor(target_file: Path | None) -> None:
     sys.exit(ExitCode.HARNESS_ERROR if any("not healed" in line for line in lines) else ExitCode.PASS)
 
 
-def _chosen(target_file: Path | None) -> Path:
+def chosen_target_file(target_file: Path | None) -> Path:
     """Return the Target file that is meant: the one named, or that of the only devnet there is."""
     if target_file is not None:
         return target_file

@@ -1,13 +1,14 @@
-"""Transfers (`MsgSend`): built, signed in mode DIRECT and encoded by hand; and read back from a block.
+"""Transfers (`MsgSend`, `MsgMultiSend`): built, signed in mode DIRECT and encoded by hand; and read back from a block.
 
 By hand, because the load path needs tens of thousands a second on one core. The shapes are those of
-cosmos.tx.v1beta1 (TxBody, AuthInfo, SignDoc, TxRaw) and cosmos.bank.v1beta1.MsgSend.
+cosmos.tx.v1beta1 (TxBody, AuthInfo, SignDoc, TxRaw) and of cosmos.bank.v1beta1 (MsgSend, MsgMultiSend, Input, Output).
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,6 +16,7 @@ from target.keys import AccountKey
 from target.wire import any_message, bytes_field, coin, fields, first_bytes, first_int, text_field, uint_field, varint
 
 MSG_SEND = "/cosmos.bank.v1beta1.MsgSend"
+MSG_MULTI_SEND = "/cosmos.bank.v1beta1.MsgMultiSend"
 _SECP256K1_KEY = "/cosmos.crypto.secp256k1.PubKey"
 _MODE_DIRECT = 1
 _NS_PER_S = 1_000_000_000
@@ -83,9 +85,19 @@ class TransferSigner:
         order = uint_field(4, 1) + bytes_field(5, timestamp)
         return self._signed(self._body(recipient, amount) + text_field(2, memo) + order, 0)
 
+    def multi_transfer(self, outputs: Sequence[tuple[str, int]], *, sequence: int) -> SignedTransaction:
+        """Return one transaction that pays every (recipient, amount), in the account's place `sequence`."""
+        total = self._coins(sum(amount for _, amount in outputs))
+        message = bytes_field(1, self._from + bytes_field(2, total))
+        for recipient, amount in outputs:
+            message += bytes_field(2, text_field(1, recipient) + bytes_field(2, self._coins(amount)))
+        return self._signed(bytes_field(1, any_message(MSG_MULTI_SEND, message)), sequence)
+
+    def _coins(self, amount: int) -> bytes:
+        return self._coin_denom + text_field(2, str(amount))
+
     def _body(self, recipient: str, amount: int) -> bytes:
-        amount_coin = self._coin_denom + text_field(2, str(amount))
-        message = self._from + text_field(2, recipient) + bytes_field(3, amount_coin)
+        message = self._from + text_field(2, recipient) + bytes_field(3, self._coins(amount))
         return bytes_field(1, any_message(MSG_SEND, message))
 
     def _signed(self, body: bytes, sequence: int) -> SignedTransaction:

@@ -240,6 +240,32 @@ def test_columns_beyond_the_table_are_left_out(layout: BundleLayout) -> None:
     assert read_table(layout, BALANCES).to_pylist() == ROWS
 
 
+@pytest.mark.parametrize("form", ["parquet", "stream"])
+def test_columns_that_are_newer_than_the_file_are_null(layout: BundleLayout, form: str) -> None:
+    """A bundle of an earlier version can be read; a column that was always there is still missed."""
+    folder = layout.root / "samples"
+    folder.mkdir()
+    old = [name for name in SAMPLES.schema.names if name not in SAMPLES.newer]
+    row = {
+        name: {"double": 1.0, "int32": 1, "int64": 1, "string": "x"}[str(SAMPLES.schema.field(name).type)]
+        for name in old
+    }
+    schema = pa.schema([SAMPLES.schema.field(name) for name in old])
+
+    def write_rows(table: pa.Table) -> None:
+        if form == "parquet":
+            pq.write_table(table, folder / "old.parquet")
+            return
+        with pa.OSFile(str(folder / "old.arrows"), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+            stream.write_table(table)
+
+    write_rows(pa.Table.from_pylist([row, row], schema=schema))
+    assert read_table(layout, SAMPLES).to_pylist() == [row | dict.fromkeys(SAMPLES.newer) | {"part": "old"}] * 2
+    write_rows(pa.Table.from_pylist([row, row], schema=schema).drop_columns(["operation"]))
+    with pytest.raises(TableDamaged, match="has no column operation;"):
+        read_table(layout, SAMPLES)
+
+
 def test_column_that_is_there_twice_is_damage(layout: BundleLayout) -> None:
     """Nobody can say which of the two is meant."""
     table = pa.table([HEIGHTS, HEIGHTS, ADDRESSES, AMOUNTS], names=["height", "height", "address", "amount_uve"])

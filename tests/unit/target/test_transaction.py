@@ -101,6 +101,22 @@ def test_bytes_of_an_unordered_transfer() -> None:
     assert auth_info == expected_auth_info(b"")
 
 
+def test_bytes_of_a_transfer_to_many() -> None:
+    """One input with the sum, field 1; an output each, field 2; each with an address and coins."""
+    outputs = [(RECIPIENT.address, 1500), (SENDER.address, 7)]
+    body, auth_info, _ = parts_of(signer().multi_transfer(outputs, sequence=5))
+
+    def side(tag: str, address: str, amount: bytes) -> bytes:
+        coin_ = framed("12", framed("0a", b"uve") + framed("12", amount))
+        return framed(tag, framed("0a", address.encode()) + coin_)
+
+    message = side("0a", SENDER.address, b"1507")
+    message += side("12", RECIPIENT.address, b"1500") + side("12", SENDER.address, b"7")
+    kind = framed("0a", b"/cosmos.bank.v1beta1.MsgMultiSend")
+    assert body == framed("0a", kind + framed("12", message))
+    assert auth_info == expected_auth_info(bytes.fromhex("1805"))
+
+
 def test_whole_second_has_no_nanoseconds() -> None:
     """A timeout on the second leaves out the zero."""
     at_ns = 1_750_000_000_000_000_000
