@@ -25,7 +25,7 @@ from loadtests.kit.curl import (
     shared_multi,
 )
 from loadtests.kit.endpoints import EndpointPool
-from loadtests.kit.grpc_wire import GrpcAnswer, GrpcStatus, NotGrpc, parse_answer, request_headers, to_frame
+from loadtests.kit.grpc_wire import GrpcStatus, NotGrpc, NotOk, parse_answer, request_headers, to_frame
 from loadtests.kit.wire import CONNECT_LIMIT_S, REQUEST_LIMIT_S
 
 _KINDS = {
@@ -55,30 +55,30 @@ class GrpcEndpoint:
 
     def unary(self, method: str, request: bytes) -> bytes:
         """Return the answer's message. Raises CallFailed, and of it _Unavailable when another endpoint may be asked."""
+        transfer = None
         start_s = time.monotonic()
         try:
-            answer = self._ask(method, request)
-        except (CurlFailed, NotGrpc) as error:
-            raise self._failure(error, time.monotonic() - start_s) from None
-        if answer.status is GrpcStatus.OK:
-            return answer.body
-        why = f"{self.name}: {answer.status.name} {answer.message}"
-        if answer.status is GrpcStatus.UNAVAILABLE:
-            raise _Unavailable(ErrorKind.REFUSED, why)
-        if answer.status is GrpcStatus.DEADLINE_EXCEEDED:
-            raise CallFailed(ErrorKind.TIMEOUT, why, outcome=Outcome.UNKNOWN)
-        raise CallFailed(_KINDS.get(answer.status, ErrorKind.SERVER_ERROR), why)
-
-    def _ask(self, method: str, request: bytes) -> GrpcAnswer:
-        """Return how the call ended in the server's words. Raises CurlFailed, NotGrpc."""
-        transfer = self._idle.pop() if self._idle else self._new_transfer()
-        try:
+            transfer = self._idle.pop() if self._idle else self._new_transfer()
             transfer.set_url(self._url + method)
             transfer.easy.setopt(pycurl.POSTFIELDS, to_frame(request))
             self._multi.perform(transfer)
             return parse_answer(transfer.head_lines, transfer.body)
+        except NotOk as error:
+            raise self._refusal(error) from None
+        except (CurlFailed, NotGrpc) as error:
+            raise self._failure(error, time.monotonic() - start_s) from None
         finally:
-            self._idle.append(transfer)
+            if transfer is not None:
+                self._idle.append(transfer)
+
+    def _refusal(self, error: NotOk) -> CallFailed:
+        """Return what a status means for the call."""
+        why = f"{self.name}: {error}"
+        if error.status is GrpcStatus.UNAVAILABLE:
+            return _Unavailable(ErrorKind.REFUSED, why)
+        if error.status is GrpcStatus.DEADLINE_EXCEEDED:
+            return CallFailed(ErrorKind.TIMEOUT, why, outcome=Outcome.UNKNOWN)
+        return CallFailed(_KINDS.get(error.status, ErrorKind.SERVER_ERROR), why)
 
     def _failure(self, error: CurlFailed | NotGrpc, after_s: float) -> CallFailed:
         """Return what an error on the way means for the call, which began `after_s` before."""

@@ -6,7 +6,6 @@ https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, and beside it ht
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
@@ -56,13 +55,16 @@ class NotGrpc(Exception):
     """The answer is not what the protocol defines. Says how."""
 
 
-@dataclass(frozen=True, slots=True)
-class GrpcAnswer:
-    """How a call ended. `message` is text for people, `body` the answer's protobuf bytes if the status is OK."""
+class NotOk(Exception):
+    """The call ended with another status than OK. `message` is the server's text for people."""
 
-    status: GrpcStatus
-    message: str
-    body: bytes
+    def __init__(self, status: GrpcStatus, message: str) -> None:
+        self.status = status
+        self.message = message
+        super().__init__(status, message)
+
+    def __str__(self) -> str:
+        return f"{self.status.name} {self.message}"
 
 
 def to_frame(message: bytes) -> bytes:
@@ -88,10 +90,12 @@ def _timeout(limit_s: float) -> str:
     return f"{milliseconds}m" if milliseconds < 10**8 else f"{min(milliseconds // 1000, 10**8 - 1)}S"
 
 
-def parse_answer(head_lines: list[bytes], body: bytes) -> GrpcAnswer:
-    """Return how a call ended, from its head, trailers and body. Raises NotGrpc."""
+def parse_answer(head_lines: list[bytes], body: bytes) -> bytes:
+    """Return the message of a call that ended well, from its head, trailers and body. Raises NotOk, NotGrpc."""
     status, message = _parse_end(b"".join(head_lines), bool(body))
-    return GrpcAnswer(status, message, from_frame(body) if status is GrpcStatus.OK else b"")
+    if status is not GrpcStatus.OK:
+        raise NotOk(status, message)
+    return from_frame(body)
 
 
 @lru_cache(maxsize=1024)  # a server's answers mostly have the same head and trailers, byte for byte

@@ -114,9 +114,9 @@ class CurlMulti:
         if self._closed:
             raise Broken(_CLOSED)
         transfer.begin()
-        waiter = transfer.waiter = Waiter(self._hub)
         self._multi.add_handle(transfer.easy)
         self._in_flight += 1
+        waiter = transfer.waiter = Waiter(self._hub)
         try:
             ended = waiter.get()
         finally:
