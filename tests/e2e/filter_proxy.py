@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import sys
@@ -136,11 +137,12 @@ class FilterProxy:
 async def _pump(
     source: web.WebSocketResponse | ClientWebSocketResponse, sink: web.WebSocketResponse | ClientWebSocketResponse
 ) -> None:
-    async for message in source:
-        if message.type is WSMsgType.TEXT:
-            await sink.send_str(message.data)
-        elif message.type is WSMsgType.BINARY:
-            await sink.send_bytes(message.data)
+    with contextlib.suppress(ConnectionError):  # the other side may have gone: then this one ends as well
+        async for message in source:
+            if message.type is WSMsgType.TEXT:
+                await sink.send_str(message.data)
+            elif message.type is WSMsgType.BINARY:
+                await sink.send_bytes(message.data)
 
 
 def _call_in(body: bytes) -> dict[str, Any] | None:
@@ -161,7 +163,7 @@ def _answer(call: dict[str, Any], **content: Any) -> web.Response:
 
 
 async def _serve(log: TextIO, script: Script, node_urls: list[str]) -> None:
-    connector = TCPConnector(limit=0)
+    connector = TCPConnector(limit=0, force_close=True)  # a kept one may end just when it is used
     async with ClientSession(connector=connector, timeout=ClientTimeout(total=30), auto_decompress=False) as session:
         runners, ports = [], []
         for url in node_urls:

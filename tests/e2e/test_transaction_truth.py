@@ -12,18 +12,18 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from analysis.run import Run
-from analysis.transactions import State, tell_truth, truth_table
+from analysis.transactions import State, TransactionTruth, tell_truth, truth_table
 from target.file import read_target_file, target_toml
 from target.target import load_target
 from tests.e2e.filter_proxy import Action, action_of
-from tests.e2e.gameday_process import gameday
+from tests.e2e.gameday_process import Ended, gameday
 from tests.e2e.plans import write_plan
 
 RATE_PER_S = 100
@@ -60,12 +60,25 @@ ENDS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A run behind the filter: what the filter wrote down, by hash, and how the command ended."""
+
+    actions: dict[str, Action]
+    node_took: dict[str, list[bool]]
+    """What the node said to each copy that was forwarded."""
+    ended: Ended
+
+    def hashes(self, *actions: Action) -> set[str]:
+        return {tx_hash for tx_hash, action in self.actions.items() if action in actions}
+
+
 @contextmanager
-def filtered(target: Path, folder: Path) -> Iterator[tuple[Path, Path]]:
+def filtered(target: Path, folder: Path, script: dict[Action, int]) -> Iterator[tuple[Path, Path]]:
     """Give (Target file of the same network behind the filter, the filter's log)."""
     log = folder / "filter.jsonl"
     urls = [node.rpc_url for node in load_target(target).nodes]
-    command = [sys.executable, "-m", "tests.e2e.filter_proxy", str(log), json.dumps(SCRIPT), *urls]
+    command = [sys.executable, "-m", "tests.e2e.filter_proxy", str(log), json.dumps(script), *urls]
     proxy = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert proxy.stdout is not None
     try:
@@ -82,27 +95,26 @@ def filtered(target: Path, folder: Path) -> Iterator[tuple[Path, Path]]:
         proxy.communicate("", timeout=30)
 
 
-def test_the_table_is_what_the_filter_did(target: Path, tmp_path: Path) -> None:
-    """Every transaction that reached the filter ends in the table as the filter made it end, to the unit."""
-    load_s = TRANSACTIONS / RATE_PER_S
-    load = {"scenario": "transfer", "users": RATE_PER_S}
-    plan = write_plan(tmp_path, "truth", load_s=load_s, loads=[load], drain_limit_s=DRAIN_S, budgets=["PB-L-02"])
-    with filtered(target, tmp_path) as (behind, log):
-        limit_s = 200 + load_s
-        ended = gameday("run", plan, "--target", behind, "--runs", tmp_path / "runs", limit_s=limit_s)
+def run_behind(target: Path, folder: Path, script: dict[Action, int], *, load_s: float, users: int, **env: str) -> Told:
+    """Run transfers through the filter, one a second of each user."""
+    load = {"scenario": "transfer", "users": users}
+    plan = write_plan(folder, "truth", load_s=load_s, loads=[load], drain_limit_s=DRAIN_S, budgets=["PB-L-02"])
+    with filtered(target, folder, script) as (behind, log):
+        arguments = ("run", plan, "--target", behind, "--runs", folder / "runs")
+        ended = gameday(*arguments, limit_s=200 + load_s, **env)
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    done = {line["tx_hash"]: Action(line["action"]) for line in lines}
-    assert len(done) == len(lines)  # no transaction was sent twice by the load
-    assert all(action is action_of(tx_hash, SCRIPT) for tx_hash, action in done.items())
-    assert set(done.values()) == set(ENDS)
-    refused = [line for line in lines if line["action"] != Action.DUPLICATE and False in line["node_took"]]
-    assert refused == []  # the network took all that it was given
-    assert all(line["node_took"] == [True, False] for line in lines if line["action"] == Action.DUPLICATE)
+    told = Told(
+        actions={line["tx_hash"]: Action(line["action"]) for line in lines},
+        node_took={line["tx_hash"]: line["node_took"] for line in lines},
+        ended=ended,
+    )
+    assert len(told.actions) == len(lines)  # no transaction was sent twice by the load
+    assert all(action is action_of(tx_hash, script) for tx_hash, action in told.actions.items())
+    return told
 
-    run = Run.open(ended.bundle)
-    expected = {tx_hash: ENDS[action] for tx_hash, action in done.items()}
-    for tx_hash in _expired(ended.bundle, done):
-        expected[tx_hash] = State.EXPIRED
+
+def assert_table(run: Run, expected: dict[str, State]) -> TransactionTruth:
+    """Assert that the table has just these transactions in these states, and counts them so."""
     table = truth_table(run)
     assert dict(zip(table["tx_hash"], table["state"], strict=True)) == expected
     truth = tell_truth(run)
@@ -111,30 +123,58 @@ def test_the_table_is_what_the_filter_did(target: Path, tmp_path: Path) -> None:
     for fate in truth.fates:
         counted[fate.state] += fate.count
     assert counted == Counter(expected.values())
-    assert truth.submissions == truth.transactions == len(done)
+    assert truth.submissions == truth.transactions == len(expected)
+    print(f"{len(expected)} transactions: {dict(counted)}")
+    return truth
+
+
+def test_the_table_is_what_the_filter_did(target: Path, tmp_path: Path) -> None:
+    """Every transaction that reached the filter ends in the table as the filter made it end, to the unit."""
+    told = run_behind(target, tmp_path, SCRIPT, load_s=TRANSACTIONS / RATE_PER_S, users=RATE_PER_S)
+    assert set(told.actions.values()) == set(ENDS)
+    # The network took all that it was given, and of two copies the first.
+    for tx_hash, took in told.node_took.items():
+        assert took == ([True, False] if told.actions[tx_hash] is Action.DUPLICATE else [True] * len(took))
+    run = Run.open(told.ended.bundle)
+    expected = {tx_hash: ENDS[action] for tx_hash, action in told.actions.items()}
+    kept_back = told.hashes(Action.DROP, Action.MUTE, Action.BREAK)
+    expected |= dict.fromkeys(kept_back & _expired(told.ended.bundle), State.EXPIRED)
+    truth = assert_table(run, expected)
     assert truth.submissions >= 0.99 * TRANSACTIONS
-    actions = Counter(done.values())
     assert truth.contradictions == {
-        "rejected_but_included": actions[Action.REJECT_AND_FORWARD],
-        "unanswered_but_included": actions[Action.DELAY],
+        "rejected_but_included": len(told.hashes(Action.REJECT_AND_FORWARD)),
+        "unanswered_but_included": len(told.hashes(Action.DELAY)),
     }
     assert truth.duplicates == 0
-    told = ended.verdict["transactions"]
-    assert sum(fate["count"] for fate in told["fates"]) == len(done)
-    assert "What became of the transactions" in (ended.bundle / "report.md").read_text(encoding="utf-8")
-    print(f"{len(done)} transactions: {dict(counted)}")
+    assert sum(fate["count"] for fate in told.ended.verdict["transactions"]["fates"]) == len(told.actions)
+    assert "What became of the transactions" in (told.ended.bundle / "report.md").read_text(encoding="utf-8")
 
 
-def _expired(bundle: Path, done: dict[str, Action]) -> set[str]:
-    """Return what the filter kept back and whose time has passed before the last block, which a long run has."""
+def test_a_pipeline_goes_on_after_what_the_filter_did(target: Path, tmp_path: Path) -> None:
+    """Transactions with consecutive sequences: one that is lost costs at most one refusal, and its account goes on."""
+    script = {
+        Action.DROP: 15,
+        Action.REJECT_SEQUENCE: 15,
+        Action.REJECT_RATE_LIMIT: 15,
+        Action.REJECT_MEMPOOL_FULL: 15,
+        Action.REJECT_IN_CACHE: 10,
+        Action.DUPLICATE: 15,
+    }
+    order = {"GAMEDAY_TX_ORDER": "pipeline", "GAMEDAY_CONFIRM_LIMIT_S": "15"}
+    told = run_behind(target, tmp_path, script, load_s=20, users=60, **order)
+    expected = {tx_hash: ENDS[action] for tx_hash, action in told.actions.items()}
+    refused = {tx_hash for tx_hash, took in told.node_took.items() if took[:1] == [False]}
+    expected |= dict.fromkeys(refused, State.REJECTED_SEQUENCE)
+    assert_table(Run.open(told.ended.bundle), expected)
+    lies = told.hashes(Action.DROP, Action.REJECT_SEQUENCE, Action.REJECT_IN_CACHE)
+    assert len(refused) <= len(lies)
+    assert len(told.actions) >= 0.99 * 20 * 60  # there was always an account
+
+
+def _expired(bundle: Path) -> set[str]:
+    """Return the transactions whose time had passed at the last block, which there are in a long run only."""
     blocks: list[dict[str, Any]] = pq.read_table(bundle / "blocks.parquet").to_pylist()
     last_at_s = max(row["header_time_at_s"] for row in blocks if row["header_time_at_s"])
-    kept_back = (Action.DROP, Action.MUTE, Action.BREAK)
     samples: list[dict[str, Any]] = pq.read_table(bundle / "samples").to_pylist()
-    return {
-        row["tx_hash"]
-        for row in samples
-        if row["operation"] == "tx.submit"
-        and done.get(row["tx_hash"]) in kept_back
-        and row["valid_until_at_s"] < last_at_s
-    }
+    submits = [row for row in samples if row["operation"] == "tx.submit"]
+    return {row["tx_hash"] for row in submits if row["valid_until_at_s"] < last_at_s}

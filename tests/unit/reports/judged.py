@@ -7,7 +7,7 @@ from pathlib import Path
 
 from analysis.judge import Judgement, judge
 from analysis.run import Run
-from bundle import ErrorKind, FaultEventKind
+from bundle import ErrorKind, FaultEventKind, Rejection
 from tests.bundles import (
     NODES,
     START_AT_S,
@@ -16,6 +16,7 @@ from tests.bundles import (
     fail_child,
     failed,
     healthy,
+    sample,
 )
 
 Judged = tuple[Run, Judgement]
@@ -73,4 +74,21 @@ def hostile() -> SyntheticRun:
         replace(event, evidence=HOSTILE) if event.event is not FaultEventKind.PLANNED else event for event in run.faults
     ]
     run.rows[0].update(failed("fail", ErrorKind.SERVER_ERROR, HOSTILE), operation=HOSTILE)
+    # The chain and a node name codespaces as they like; so are hashes, to whoever made the bundle.
+    run.transactions[5].update(code=7, codespace=HOSTILE)
+    refused = failed("fail", ErrorKind.CLIENT_ERROR, HOSTILE, rejection=Rejection.CHECK_TX, codespace=HOSTILE, code=3)
+    run.of("tx.submit")[9].update(refused, tx_hash=HOSTILE)
+    return run
+
+
+def contradictory() -> SyntheticRun:
+    """A run in which a transaction was refused and is in a block all the same, beside others that ended badly."""
+    run = healthy()
+    submits = run.of("tx.submit")
+    limit = {"rejection": Rejection.RATE_LIMIT, "codespace": "ratelimit", "code": 1}
+    submits[3].update(failed("fail", ErrorKind.BACK_PRESSURE, "ratelimit/1", **limit))
+    run.transactions[5].update(code=5, codespace="sdk")
+    at_s = run.load_start_at_s + 1
+    run.rows.append(sample(at_s, "tx.submit", "TX", 5.0, tx_hash="MUTE") | failed("unknown", ErrorKind.TIMEOUT, "mute"))
+    run.rows.append(sample(at_s, "tx.submit", "TX", 5.0, tx_hash="LOST"))
     return run

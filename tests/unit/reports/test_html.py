@@ -21,8 +21,9 @@ from analysis.run import Run
 from analysis.timeline import draw_timeline
 from reports.html import html_report
 from reports.plot import timeline_svg
+from reports.wording import chain_code, fate_title, number, percent, truth_note
 from tests.bundles import SyntheticRun, healthy, healthy_by_the_rulebook
-from tests.unit.reports.judged import HOSTILE, hostile, judged, spoilt, unrecovered
+from tests.unit.reports.judged import HOSTILE, contradictory, hostile, judged, spoilt, unrecovered
 
 pytestmark = pytest.mark.slow
 
@@ -92,7 +93,9 @@ def flat(text: str) -> str:
     return " ".join(re.sub(CONTROL, "\ufffd", text).split())
 
 
-MAKES: list[Callable[[], SyntheticRun]] = [healthy, healthy_by_the_rulebook, spoilt, unrecovered, hostile]
+MAKES: list[Callable[[], SyntheticRun]] = [
+    *(healthy, healthy_by_the_rulebook, spoilt, unrecovered, hostile, contradictory),
+]
 Made = tuple[Run, Judgement, str]
 
 
@@ -150,6 +153,14 @@ def test_the_page_has_everything_that_was_found_out(made: MakeOnce, make: Callab
     for _, _, reason in judgement.reasons():
         assert flat(reason.sentence) in shown
         assert all(str(item) in shown for item in reason.evidence)
+    for warning in judgement.warnings:
+        assert flat(warning.sentence) in shown
+        assert warning.code in shown
+    assert judgement.transactions is not None
+    for fate in judgement.transactions.fates:
+        row = (fate_title(fate), chain_code(fate), number(fate.count), percent(fate.share_ratio), fate.example or "–")
+        assert flat(" ".join(row)) in shown
+    assert flat(truth_note(judgement.transactions)) in shown
     for fault in judgement.faults:
         assert fault.fault in shown
         assert flat(fault.effect) in shown

@@ -18,7 +18,7 @@ from reports.markdown import SIGNS, markdown_report
 from reports.table import verdict_table
 from reports.write import render, write_reports
 from tests.bundles import healthy
-from tests.unit.reports.judged import HOSTILE, Judged, hostile, judged, spoilt, unrecovered
+from tests.unit.reports.judged import HOSTILE, Judged, contradictory, hostile, judged, spoilt, unrecovered
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +121,27 @@ def test_markdown_of_a_pass_without_faults_leaves_out_what_is_not_there(tmp_path
     assert "### Why" not in text
     assert "### Faults" not in text
     assert "### Budgets" in text
+
+
+def test_markdown_tells_what_became_of_the_transactions(tmp_path: Path) -> None:
+    text = markdown_report(*judged(contradictory(), tmp_path))
+    table = text.split("### What became of the transactions", 1)[1].splitlines()
+    assert [line for line in table if line.startswith("| ")][1:] == [
+        f"| committed | – | 191 | 98.454 % | {healthy().transactions[0]['tx_hash']} |",
+        f"| failed in the block | sdk/5 | 1 | 0.515 % | {healthy().transactions[5]['tx_hash']} |",
+        "| accepted, never included | – | 1 | 0.515 % | LOST |",
+        "| unknown: no answer, and in no block | – | 1 | 0.515 % | MUTE |",
+    ]
+    assert "- 194 transactions in 194 submissions" in text
+    assert "The client was told something else: 1 refused and in a block all the same." in text
+
+
+def test_warnings_are_told_in_every_form_and_change_nothing(tmp_path: Path) -> None:
+    run, judgement = judged(contradictory(), tmp_path)
+    [warning] = judgement.warnings
+    assert f"### Warnings\n\n- ⚠️ {warning.sentence} (`{warning.code}`)" in markdown_report(run, judgement)
+    assert f"\nWarnings:\n  {warning.sentence} ({warning.code})\n" in verdict_table(judgement)
+    assert warning.code not in markdown_report(run, judgement).split("### Why", 1)[-1].split("###", 1)[0]
 
 
 def test_a_warning_is_in_parentheses(bad: Judged) -> None:
