@@ -8,7 +8,7 @@ from grpc.experimental.gevent import init_gevent
 from bundle import ErrorKind, Outcome
 from loadtests.kit.calls import Call, CallFailed
 from loadtests.kit.endpoints import EndpointPool
-from loadtests.kit.http import REQUEST_LIMIT_S
+from loadtests.kit.wire import REQUEST_LIMIT_S
 
 init_gevent()  # gRPC's own threads would block the hub
 
