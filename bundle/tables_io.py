@@ -39,13 +39,18 @@ class TableWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._schema = table.schema
         self._names = tuple(table.schema.names)
-        self._needed = frozenset(field.name for field in table.schema if not field.nullable)
+        self._needed = tuple(place for place, field in enumerate(table.schema) if not field.nullable)
         self._lock = threading.Lock()
-        self._columns: list[list[Any]] = [[] for _ in self._names]
+        self._rows: list[tuple[Any, ...]] = []
+        self._written_count = 0
         self._file = self.path.open("xb")
         self._stream = pa.ipc.new_stream(self._file, self._schema, options=_STREAM_OPTIONS)
-        self._write(self._columns)  # the schema goes out with the first batch: an empty table is a table
-        self.row_count = 0
+        self._write([])  # the schema goes out with the first batch: an empty table is a table
+
+    @property
+    def row_count(self) -> int:
+        """Rows appended so far."""
+        return self._written_count + len(self._rows)
 
     def append(self, **row: Any) -> None:
         """Add one row. Columns that are left out become null.
@@ -53,27 +58,36 @@ class TableWriter:
         Raises TypeError for an unknown column, and for a null where the table has none: one such row would make the
         whole table unreadable.
         """
-        values = [row.pop(name, None) for name in self._names]
+        values = tuple([row.pop(name, None) for name in self._names])
         if row:
             raise TypeError(f"unknown columns: {', '.join(sorted(row))}")
-        if None in values:
-            nulls = {name for name, value in zip(self._names, values, strict=True) if value is None}
-            if missing := sorted(self._needed & nulls):
+        self.append_values(values)
+
+    def append_values(self, values: tuple[Any, ...]) -> None:
+        """Add one row whose values stand in the order of the table's columns: `append` for who adds very many.
+
+        Raises TypeError as `append` does, and for more or fewer values than columns.
+        """
+        if len(values) != len(self._names):
+            raise TypeError(f"{len(values)} values for {len(self._names)} columns")
+        for place in self._needed:
+            if values[place] is None:
+                missing = sorted(self._names[each] for each in self._needed if values[each] is None)
                 raise TypeError(f"no value for: {', '.join(missing)}")
-        with self._lock:
-            for column, value in zip(self._columns, values, strict=True):
-                column.append(value)
-            self.row_count += 1
+        self._rows.append(values)  # one step to other threads: needs no lock
 
     def flush(self) -> None:
         """Write every row appended so far."""
         with self._lock:
-            if not self._columns[0]:
+            rows = self._rows[:]
+            if not rows:
                 return
-            columns, self._columns = self._columns, [[] for _ in self._names]
-            self._write(columns)
+            del self._rows[: len(rows)]
+            self._written_count += len(rows)
+            self._write(rows)
 
-    def _write(self, columns: list[list[Any]]) -> None:
+    def _write(self, rows: list[tuple[Any, ...]]) -> None:
+        columns = zip(*rows, strict=True) if rows else [()] * len(self._names)
         arrays = [pa.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)]
         self._stream.write_batch(pa.record_batch(arrays, schema=self._schema))
         self._file.flush()

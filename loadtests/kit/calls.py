@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from locust.env import Environment
 
@@ -93,17 +94,21 @@ def measured(environment: Environment, operation: str, protocol: str, *, intende
     report(environment, call)
 
 
-def report(environment: Environment, call: Call) -> None:
-    """Fire Locust's request event for a call. Back-pressure and what was not sent are no failures to Locust."""
-    failure = call.failure
-    counts_as_failure = failure is not None and failure.kind not in NO_FAILURE_KINDS
+def report(environment: Environment, call: Call, *, response: Any = None, url: str | None = None) -> None:
+    """Fire Locust's request event for a call. Back-pressure and what was not sent are no failures to Locust.
+
+    `response` and `url` are for other listeners, as Locust's own clients tell them.
+    """
+    failure, ended_at_s = call.failure, call.ended_at_s
     environment.events.request.fire(
         request_type=call.protocol,
         name=call.operation,
         # What never ended has no latency; to Locust, which needs a number, it has lasted until now.
-        response_time=(time.time() - call.intended_at_s) * 1000 if call.latency_ms is None else call.latency_ms,
+        response_time=((time.time() if ended_at_s is None else ended_at_s) - call.intended_at_s) * 1000,
         response_length=call.answer_bytes or 0,
-        exception=failure if counts_as_failure else None,
+        exception=None if failure is None or failure.kind in NO_FAILURE_KINDS else failure,
         context={"call": call},
         start_time=call.sent_at_s,
+        response=response,
+        url=url,
     )

@@ -64,7 +64,7 @@ class ConnectionPool:
         """`url` tells scheme, host and port; a path in it is ignored. `headers` go with every request.
 
         Connecting, TLS included, has its own limit within that of the request. Without `tls` a context that verifies
-        is used for https. Raises ValueError for a URL that is none of http or https, and for limits of 0 or less.
+        is used for https. Raises ValueError for a URL that is none of http or https, and for limits not above 0.
         """
         parts = urlsplit(url)
         if parts.scheme not in _PORTS or not parts.hostname:
