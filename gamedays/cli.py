@@ -13,6 +13,7 @@ from bundle import DocumentError
 from bundle.errors import BundleError
 from devnet.errors import DevnetError, NoSuchNetwork
 from experiments.fault import Forbidden
+from gamedays.cli_capacity import capacity
 from gamedays.cli_devnet import devnet, doctor, janitor
 from gamedays.cli_fund import fund
 from gamedays.exit_code import ExitCode, of_verdict
@@ -128,6 +129,7 @@ def list_all() -> None:
         click.echo(f"  {budget.id:<22} {budget.title} ({budget.indicator}, {budget.statistic})")
 
 
+cli.add_command(capacity)
 cli.add_command(devnet)
 cli.add_command(doctor)
 cli.add_command(fund)

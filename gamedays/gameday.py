@@ -56,7 +56,7 @@ def run_gameday(plan: Plan, options: Options, progress: Progress) -> tuple[Bundl
     interruption.listen()
     with stand_on(plan, options, progress) as ground:
         interruption.careful()
-        layout = _conduct(plan, ground, options, progress, interruption)
+        layout = conduct(plan, ground, options, progress, interruption)
     return layout, judge_and_report(layout.root, progress)
 
 
@@ -79,9 +79,10 @@ def _import_beside_the_load() -> None:
     threading.Thread(target=importlib.import_module, args=("reports.write",), daemon=True).start()
 
 
-def _conduct(
+def conduct(
     plan: Plan, ground: Ground, options: Options, progress: Progress, interruption: Interruption
 ) -> BundleLayout:
+    """Return the bundle, sealed, of a run of the plan on ground that outlasts it."""
     progress.step(f"preflight of {ground.target.name}")
     failure = ""
     try:
@@ -111,11 +112,17 @@ def _conduct(
 def stand_on(plan: Plan, options: Options, progress: Progress) -> Iterator[Ground]:
     """Give the target of the plan: the one named on the command line, the plan's, or a devnet for the run's length."""
     named = options.target_file or _relative_to(plan.path, plan.file.target_file)
-    if named is not None:
-        yield Ground(target=load_target(named), target_file=named, process_logs=None)
+    with stand_on_target(plan.file.name, named, plan.file.devnet or NetworkSpec(), progress) as ground:
+        yield ground
+
+
+@contextmanager
+def stand_on_target(name: str, target_file: Path | None, spec: NetworkSpec, progress: Progress) -> Iterator[Ground]:
+    """Give the target of a Target file; without one, a devnet that ends with the block. Raises DevnetError."""
+    if target_file is not None:
+        yield Ground(target=load_target(target_file), target_file=target_file, process_logs=None)
         return
-    spec = plan.file.devnet or NetworkSpec()
-    running = bring_up(f"run-{plan.file.name}-{secrets.token_hex(3)}", spec, progress.step, owned=True)
+    running = bring_up(f"run-{name}-{secrets.token_hex(3)}", spec, progress.step, owned=True)
     try:
         network = running.network
         target = load_target(network.target_file)

@@ -63,6 +63,11 @@ class Interruption:
         """From here on nothing interrupts: what is left heals, seals and reports, and is bounded by itself."""
         self._raises_at_once, self._finishing = False, True
 
+    def go_on(self) -> None:
+        """From here on another run may begin. Raises Interrupted when a signal came while the last one finished."""
+        self._finishing, self._deadline = False, None
+        self.check()
+
     def check(self) -> None:
         """Raise Interrupted or DeadlinePassed when it is time to."""
         if self._finishing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from analysis.estimate import measured
@@ -11,6 +12,8 @@ from analysis.transactions import EXCUSED, State, evidence_of, truth_table
 from bundle import ErrorKind
 
 _EXCUSED = (ErrorKind.NOT_SENT.value, ErrorKind.BACK_PRESSURE.value)
+_LEAST_BLOCKS = 3
+_SHIFTS = 9
 
 
 def throughput(scene: Scene) -> Observation:
@@ -50,6 +53,52 @@ def _next_count(per_block: pd.DataFrame, end: float) -> float:
     return float(later["count"].iloc[0]) if not later.empty else float(per_block["count"].iloc[-1])
 
 
+def committed_ratio(scene: Scene) -> Observation:
+    """Return the committed part of what was sent, from one block to another: below 1 what waits is growing.
+
+    From the first block after the warm-up to the last block of the load: the transactions with code 0 in the blocks
+    after the first, divided by the transactions sent in that time. Whole blocks at both edges, so that a full block
+    more or less does not count, and those sent are counted, not expected, so that chance in their number does not
+    either. By the time of sending: what the generator sent late it did not send yet.
+
+    A block holds what was sent up to its proposal, which is up to a block's time away from its header time; the
+    interval is what counting those sent over a time shifted by up to that much makes of it.
+    """
+    if scene.window.is_empty:
+        return Nothing(why="there was no load phase")
+    window = steady(scene)
+    if window.is_empty:
+        return Nothing(why="the load was over before its warm-up was")
+    start, end = window.intervals[0][0], window.intervals[-1][1]
+    times = block_times(scene.run)
+    inside = times[(times["at_s"] >= start) & (times["at_s"] < end)]
+    ours = _own_transactions(scene)
+    if ours.empty or len(inside) < _LEAST_BLOCKS:
+        return Nothing(why=f"no transaction of this run is in {_LEAST_BLOCKS} blocks of the load after its warm-up")
+    heights = inside["height"]
+    counted = ours["height"].between(heights.iloc[0] + 1, heights.iloc[-1]) & (ours["code"] == 0)
+    committed = int(counted.sum())
+    first_at_s, last_at_s = float(inside["at_s"].iloc[0]), float(inside["at_s"].iloc[-1])
+    block_s = (last_at_s - first_at_s) / (len(inside) - 1)
+    sent_at_s = np.sort(_sent(scene)["sent_at_s"].to_numpy(float))
+    shifts = np.linspace(-block_s, min(block_s, end - last_at_s), _SHIFTS)
+    counts = np.searchsorted(sent_at_s, last_at_s + shifts) - np.searchsorted(sent_at_s, first_at_s + shifts)
+    here = int(np.searchsorted(sent_at_s, last_at_s) - np.searchsorted(sent_at_s, first_at_s))
+    if not counts.all() or here == 0:
+        return Nothing(why="there was a time without a transaction sent")
+    ratios = committed / counts
+    low, high = float(ratios.min()), float(ratios.max())
+    value = committed / here
+    found = measured(value, min(low, value), max(high, value), committed, "whole blocks, sent up to a block's time off")
+    return Measurement(estimate=found)
+
+
+def _sent(scene: Scene) -> pd.DataFrame:
+    """Return the samples of transactions that were really sent to a node."""
+    samples = scene.run.samples
+    return samples[(samples["operation"] == "tx.submit") & (samples["error_kind"] != ErrorKind.NOT_SENT.value)]
+
+
 def _own_transactions(scene: Scene) -> pd.DataFrame:
     """Return the rows of transactions that this run sent; others' traffic on the target is not ours to count."""
     transactions = scene.run.transactions
@@ -75,5 +124,6 @@ def failures(scene: Scene) -> Observation:
 _LEDGER = frozenset({Source.SAMPLES, Source.LOAD, Source.TRANSACTIONS, Source.BLOCKS})
 INDICATORS = (
     Indicator(name="tx.throughput", title="committed transfers a second", sources=_LEDGER, observe=throughput),
+    Indicator(name="tx.committed_ratio", title="committed of those sent", sources=_LEDGER, observe=committed_ratio),
     Indicator(name="tx.failure_ratio", title="transfers not committed with code 0", sources=_LEDGER, observe=failures),
 )

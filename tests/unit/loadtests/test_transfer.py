@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from bundle import ErrorKind, Outcome, Rejection
+from bundle import ErrorKind, LoadStep, Outcome, Rejection
 from loadtests.kit.accounts import AccountPool, TxOrder
 from loadtests.kit.calls import Call, ChainCode
+from loadtests.kit.notes import Notes
 from loadtests.kit.session import Session
 from loadtests.transfer import CONFIRM, SUBMIT, TransferUser, note_pool_size
 from target.query import AccountState
@@ -151,18 +152,28 @@ def test_only_an_unordered_transfer_says_when_it_expires(order: TxOrder, expires
 @pytest.mark.parametrize(("accounts", "rate", "is_noted"), [(10, 30, False), (10, 31, True)])
 def test_too_few_accounts_for_the_rate_are_noted(accounts: int, rate: int, is_noted: bool) -> None:
     """At 1.3 s a block, 4 a block: ten accounts bear 30 a second, and not 31."""
-    noted: list[tuple[str, dict[str, float]]] = []
     with scene_of(TxOrder.UNORDERED, "--loads", f"transfer:{rate}@1", accounts=accounts) as scene:
-        scene.session.note = lambda event, **figures: noted.append((event, figures))
+        noted = noted_by(scene)
         note_pool_size(scene.session, "transfer")
     figures = {"accounts": 10, "needed": 11, "rate_per_s": 31.0, "block_time_s": 1.3}
-    assert noted == ([("accounts_too_few", figures)] if is_noted else [])
+    assert noted == ([(LoadStep.ACCOUNTS_TOO_FEW, figures)] if is_noted else [])
+
+
+def noted_by(scene: Scene) -> list[tuple[LoadStep, dict[str, float]]]:
+    """Return a list that everything goes into which the session notes from now on."""
+    noted: list[tuple[LoadStep, dict[str, float]]] = []
+
+    class Listening(Notes):
+        def write(self, step: LoadStep, **figures: float) -> None:
+            noted.append((step, figures))
+
+    scene.session.notes = Listening(None, "local")
+    return noted
 
 
 def test_accounts_that_the_chain_does_not_know_do_not_count() -> None:
-    noted: list[str] = []
     with scene_of(TxOrder.UNORDERED, "--loads", "transfer:30@1", accounts=10) as scene:
         scene.session.accounts.unknown_to_chain = 1
-        scene.session.note = lambda event, **figures: noted.append(event)
+        noted = noted_by(scene)
         note_pool_size(scene.session, "transfer")
-    assert noted == ["accounts_too_few"]
+    assert [step for step, _ in noted] == [LoadStep.ACCOUNTS_TOO_FEW]
