@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.budget import BudgetResult, Direction, Severity
+from analysis.budget import BudgetResult, Direction, Severity, show
 from analysis.estimate import quantile
 from analysis.fault_story import block_times
+from analysis.indicators import INDICATORS
 from analysis.judge import Judgement
 from analysis.rate_search import Outcome
 from analysis.run import Run
@@ -24,8 +25,7 @@ from bundle import ErrorKind
 from bundle import Outcome as SampleOutcome
 
 KEPT_UP = "tx.committed_ratio"
-_OFFER_CHECKS = ("load.generator", "load.offered")
-_UNDECIDED = "budget.undecided"
+_GENERATOR, _OFFERED = "load.generator", "load.offered"
 _LOAD_PREFIX = "load "
 """Names of the generator's processes in the table of resources begin so."""
 
@@ -72,7 +72,7 @@ class LoadStep:
     outcome: Outcome
     verdict: Verdict
     why: str
-    """What broke, or what kept the step from telling anything; empty where it held."""
+    """What broke, or what kept the step from telling anything; where it held, what would have excused it."""
     offered_per_s: float
     """Operations that were begun."""
     done_per_s: float | None
@@ -110,43 +110,45 @@ def read_step(run: Run, judgement: Judgement, *, number: int, rate_per_s: float)
 def _outcome(judgement: Judgement, budgets: tuple[StepBudget, ...]) -> tuple[Outcome, str]:
     """Return the outcome, and in words what it rests on.
 
-    First what is proved, then what the generator spoiled, then what is unknown, then values.
+    A generator that was late, and yet offered everything, spoils less than it seems to: latencies count from intended
+    times, so they can only be better than measured. Where every value is within its limit, the rate held all the more;
+    and a chain that committed less than it was really sent fell behind, however punctual that was. Only what lies in
+    between says nothing.
     """
     gates = [result for result in judgement.budgets if result.budget.severity is Severity.GATE]
-    broken = [_told(result) for result in gates if result.verdict is Verdict.FAIL or _fell_behind(result)]
     checks = [check for check in judgement.checks if check.applies and check.verdict is not Verdict.PASS]
-    broken += [check.summary for check in checks if check.verdict is Verdict.FAIL]
-    if broken:
-        return Outcome.GAVE_WAY, "; ".join(broken)
-    spoiled = _first([check for check in checks if check.name in _OFFER_CHECKS])
-    if spoiled:
-        return Outcome.GENERATOR, spoiled
-    unknown = [result.reasons[0].sentence for result in gates if _is_unknown(result)]
-    unknown += [check.summary for check in checks if check.name == "run.complete"]
-    if unknown or not gates:
-        return Outcome.NOTHING, unknown[0] if unknown else "no budget gates"
-    beyond = [_told(result) for result, budget in zip(gates, budgets, strict=True) if budget.is_broken]
-    return (Outcome.GAVE_WAY, "; ".join(beyond)) if beyond else (Outcome.HELD, "")
+    failed = [_told(result) for result in gates if result.verdict is Verdict.FAIL]
+    failed += [check.summary for check in checks if check.verdict is Verdict.FAIL]
+    if failed:
+        return Outcome.GAVE_WAY, "; ".join(failed)
+    if unusable := _unusable(gates, checks):
+        return Outcome.NOTHING, unusable
+    spoiled = {check.name: check.summary for check in checks if check.name in (_GENERATOR, _OFFERED)}
+    behind = [_beyond(budget) for result, budget in zip(gates, budgets, strict=True) if _fell_behind(result)]
+    if behind:
+        return Outcome.GAVE_WAY, "; ".join(behind)
+    beyond = [_beyond(budget) for budget in budgets if budget.is_broken]
+    is_measured = all(budget.value is not None for budget in budgets)
+    if _OFFERED in spoiled or (spoiled and (beyond or not is_measured)):
+        return Outcome.GENERATOR, "; ".join(spoiled.values())
+    if not is_measured:
+        return Outcome.NOTHING, "; ".join(_told(result) for result in gates if result.estimate is None)
+    return (Outcome.GAVE_WAY, "; ".join(beyond)) if beyond else (Outcome.HELD, "; ".join(spoiled.values()))
+
+
+def _unusable(gates: list[BudgetResult], checks: list[Check]) -> str:
+    """Return why the budgets cannot rest on this run for another reason than the generator; empty where they can."""
+    if not gates:
+        return "no budget gates"
+    needed = {source for result in gates for source in INDICATORS[result.budget.indicator].sources}
+    spoiling = [check for check in checks if check.name not in (_GENERATOR, _OFFERED) and needed & set(check.taints)]
+    return spoiling[0].summary if spoiling else ""
 
 
 def _fell_behind(result: BudgetResult) -> bool:
     """Whether the chain surely committed less than it was really sent: that needs no punctual generator."""
-    budget, found = result.budget, result.estimate
-    codes = {reason.code for reason in result.reasons}
-    return (
-        budget.indicator == KEPT_UP
-        and budget.direction is Direction.AT_LEAST
-        and found is not None
-        and found.high < budget.limit
-        and codes == {"budget.bad_data"}
-        and all("generator" in reason.sentence or "offered" in reason.sentence for reason in result.reasons)
-    )
-
-
-def _is_unknown(result: BudgetResult) -> bool:
-    if result.verdict is not Verdict.INCONCLUSIVE:
-        return False
-    return result.estimate is None or {reason.code for reason in result.reasons} != {_UNDECIDED}
+    found = result.estimate
+    return result.budget.indicator == KEPT_UP and found is not None and found.high < result.budget.limit
 
 
 def _budget(result: BudgetResult) -> StepBudget:
@@ -170,8 +172,8 @@ def _told(result: BudgetResult) -> str:
     return result.reasons[0].sentence if result.reasons else result.budget.title
 
 
-def _first(checks: list[Check]) -> str:
-    return checks[0].summary if checks else ""
+def _beyond(budget: StepBudget) -> str:
+    return f"{budget.title} is {show(budget.value or 0.0)} {budget.unit}".rstrip() + f", limit {show(budget.limit)}"
 
 
 # --- figures ---

@@ -16,8 +16,8 @@ to 15 %. The interval is that of the posterior of c with s integrated out, equal
 
 First the rate doubles until a step gives way (or halves until one holds). Then each rate is drawn from the middle half
 of the posterior of c (Thompson 1933): the steps close in geometrically, and spread as far as the limit is uncertain,
-which is what tells how much they scatter. Steps are taken as independent: a machine that is slower for some minutes than
-for the next moves the limit itself, and no single search can see that.
+which is what tells how much they scatter. Steps are taken as independent: a machine that is slower for some minutes
+than for the next moves the limit itself, and no single search can see that.
 """
 
 from __future__ import annotations
@@ -34,15 +34,11 @@ CONFIDENCE = 0.95
 LAPSE = 0.02
 LEAST_OF_EACH = 4
 """Steps that must have held, and that must have given way, before a narrow interval is believed."""
-GENERATOR_LIMIT = 2
-"""Steps in which the generator gave way that end the search: one may be a hiccup of the machine."""
-NOTHING_LIMIT = 3
-"""Steps in a row that told nothing that end the search."""
+UNTOLD_LIMIT = 3
+"""Steps in a row that told nothing of the target that end the search: one may be a hiccup of the machine."""
 _TAIL = (1 - CONFIDENCE) / 2
 _SCATTERS = np.geomspace(0.01, 0.15, 10)
 _GRID_RATIO = 1.01
-_BELOW_THE_GENERATOR = 0.95
-"""A rate that the generator cannot offer is kept away from by so much."""
 
 
 class Outcome(StrEnum):
@@ -161,12 +157,11 @@ def _end(rules: SearchRules, trials: Sequence[Trial], estimate: RateEstimate) ->
     """Return why the search is over, None when it is not."""
     outcomes = [trial.outcome for trial in trials]
     held, gave_way = outcomes.count(Outcome.HELD), outcomes.count(Outcome.GAVE_WAY)
-    if outcomes[-NOTHING_LIMIT:] == [Outcome.NOTHING] * NOTHING_LIMIT:
-        return End.NOTHING
+    untold = [outcome for outcome in outcomes[-UNTOLD_LIMIT:] if outcome in (Outcome.GENERATOR, Outcome.NOTHING)]
+    if len(untold) == UNTOLD_LIMIT:
+        return End.GENERATOR if Outcome.GENERATOR in untold else End.NOTHING
     if min(held, gave_way) >= LEAST_OF_EACH and estimate.is_closed and estimate.spread <= rules.narrow_to:
         return End.NARROW
-    if outcomes.count(Outcome.GENERATOR) >= GENERATOR_LIMIT:
-        return End.GENERATOR
     if _count(trials, Outcome.HELD, rules.max_rate_per_s) >= LEAST_OF_EACH and not gave_way:
         return End.MAX_RATE
     if _count(trials, Outcome.GAVE_WAY, rules.min_rate_per_s) >= LEAST_OF_EACH and not held:
@@ -191,11 +186,6 @@ def _next_rate(rules: SearchRules, trials: Sequence[Trial], belief: _Belief) -> 
         rate = min(gave_way) / 2
     else:
         rate = belief.quantile(float(draw.uniform(0.25, 0.75)))
-    beyond_generator = [trial.rate_per_s for trial in trials if trial.outcome is Outcome.GENERATOR]
-    highest = rules.max_rate_per_s
-    if beyond_generator and gave_way:
-        highest = min(highest, _BELOW_THE_GENERATOR * min(beyond_generator))
-    rate = min(rate, highest)
     return max(rules.min_rate_per_s, min(_readable(rate), rules.max_rate_per_s))
 
 
