@@ -8,6 +8,7 @@ wider.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,14 +41,24 @@ def quantile(values: npt.NDArray[np.float64], probability: float) -> Estimate:
     count = len(values)
     if count == 0:
         raise ValueError("a quantile of nothing")
-    place = max(math.ceil(probability * count), 1)
+    wanted = wanted_ranks(count, probability)
+    places = [rank - 1 for rank in wanted]
+    return quantile_by_rank(count, probability, dict(zip(wanted, np.partition(values, places)[places], strict=True)))
+
+
+def wanted_ranks(count: int, probability: float) -> list[int]:
+    """Return the ranks (from 1, in order) of the values that a quantile and its interval are made of."""
+    ranks = {_place(count, probability), *_rank_interval(count, probability)}
+    return sorted(rank for rank in ranks if 1 <= rank <= count)
+
+
+def quantile_by_rank(count: int, probability: float, value_at: Mapping[int, float]) -> Estimate:
+    """Return the quantile of `count` values of which those at the wanted ranks are known."""
     below, above = _rank_interval(count, probability)
-    wanted = sorted({place, *(rank for rank in (below, above) if 1 <= rank <= count)})
-    found = dict(zip(wanted, np.partition(values, [rank - 1 for rank in wanted])[[r - 1 for r in wanted]], strict=True))
     return Estimate(
-        value=float(found[place]),
-        low=float(found[below]) if below >= 1 else -math.inf,
-        high=float(found[above]) if above <= count else math.inf,
+        value=float(value_at[_place(count, probability)]),
+        low=float(value_at[below]) if below >= 1 else -math.inf,
+        high=float(value_at[above]) if above <= count else math.inf,
         count=count,
         method=f"exact quantile {probability:g}, order-statistic interval",
     )
@@ -125,6 +136,11 @@ def _stretches(
 def measured(value: float, low: float, high: float, count: int, resolution: str) -> Estimate:
     """Return a measurement whose interval is what the instrument could not tell apart."""
     return Estimate(value=value, low=low, high=high, count=count, method=resolution)
+
+
+def _place(count: int, probability: float) -> int:
+    """Return the rank of the quantile itself."""
+    return max(math.ceil(probability * count), 1)
 
 
 def _rank_interval(count: int, probability: float) -> tuple[int, int]:
