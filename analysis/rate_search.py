@@ -26,6 +26,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -201,12 +202,11 @@ class _Belief:
         lowest, highest = rules.min_rate_per_s / 2, rules.max_rate_per_s * 4
         count = math.ceil(math.log(highest / lowest) / math.log(_GRID_RATIO)) + 1
         self._rules = rules
-        self._grid = np.linspace(math.log(lowest), math.log(highest), count)
+        self._grid = _grid(lowest, highest, count)
         self._told = [trial for trial in trials if trial.outcome in (Outcome.HELD, Outcome.GAVE_WAY)]
         logs = np.zeros((len(_SCATTERS), count))
         for trial in self._told:
-            holds = _holds(self._grid, math.log(trial.rate_per_s))
-            logs += np.log(holds if trial.outcome is Outcome.HELD else 1 - holds)
+            logs += _likelihoods(lowest, highest, count, trial)
         weights = np.exp(logs - logs.max())
         self._weights = weights / weights.sum()
 
@@ -219,9 +219,14 @@ class _Belief:
     def estimate(self) -> RateEstimate:
         """Return the capacity; an end beyond what may be tried is open."""
         low, high = self.quantile(_TAIL), self.quantile(1 - _TAIL)
-        is_low_open = not self._has(Outcome.HELD) or low < self._rules.min_rate_per_s
-        is_high_open = not self._has(Outcome.GAVE_WAY) or high > self._rules.max_rate_per_s
+        is_low_open = not self._rates(Outcome.HELD) or low < self._rules.min_rate_per_s
+        is_high_open = not self._rates(Outcome.GAVE_WAY) or high > self._rules.max_rate_per_s
         scatter = np.cumsum(self._weights.sum(axis=1))
+        # Where one end is open the other rests on the prior alone beyond what was tried: it is not said there.
+        if is_high_open:
+            low = min(low, max(self._rates(Outcome.HELD), default=low))
+        if is_low_open:
+            high = max(high, min(self._rates(Outcome.GAVE_WAY), default=high))
         return RateEstimate(
             value_per_s=None if is_low_open or is_high_open else self.quantile(0.5),
             low_per_s=0.0 if is_low_open else low,
@@ -230,12 +235,19 @@ class _Belief:
             steps=len(self._told),
         )
 
-    def _has(self, outcome: Outcome) -> bool:
-        return any(trial.outcome is outcome for trial in self._told)
+    def _rates(self, outcome: Outcome) -> list[float]:
+        return [trial.rate_per_s for trial in self._told if trial.outcome is outcome]
 
 
-def _holds(log_capacity: npt.NDArray[np.float64], log_rate: float) -> npt.NDArray[np.float64]:
-    """Return P(a step at the rate holds), one row a scatter and one column a capacity."""
-    distance = (log_capacity[None, :] - log_rate) / _SCATTERS[:, None]
+def _grid(lowest: float, highest: float, count: int) -> npt.NDArray[np.float64]:
+    """Return the logarithms of the capacities that are thought possible."""
+    return np.linspace(math.log(lowest), math.log(highest), count)
+
+
+@lru_cache(maxsize=256)
+def _likelihoods(lowest: float, highest: float, count: int, trial: Trial) -> npt.NDArray[np.float64]:
+    """Return ln P(the trial's outcome), one row a scatter and one column a capacity. Kept: every step asks again."""
+    distance = (_grid(lowest, highest, count)[None, :] - math.log(trial.rate_per_s)) / _SCATTERS[:, None]
     # (1 + tanh(x/2))/2 is the logistic function without its overflow.
-    return np.asarray(LAPSE + (1 - 2 * LAPSE) * (1 + np.tanh(distance / 2)) / 2, dtype=np.float64)
+    holds = LAPSE + (1 - 2 * LAPSE) * (1 + np.tanh(distance / 2)) / 2
+    return np.asarray(np.log(holds if trial.outcome is Outcome.HELD else 1 - holds), dtype=np.float64)

@@ -61,8 +61,9 @@ def committed_ratio(scene: Scene) -> Observation:
     more or less does not count, and those sent are counted, not expected, so that chance in their number does not
     either. By the time of sending: what the generator sent late it did not send yet.
 
-    A block holds what was sent up to its proposal, which is up to a block's time away from its header time; the
-    interval is what counting those sent over a time shifted by up to that much makes of it.
+    A block holds what was sent up to its proposal, which is up to a block's time later than its header's, because a
+    header carries the time of the votes for the block before it. The interval is what counting those sent over a time
+    that is later by up to so much makes of it.
     """
     if scene.window.is_empty:
         return Nothing(why="there was no load phase")
@@ -81,15 +82,13 @@ def committed_ratio(scene: Scene) -> Observation:
     first_at_s, last_at_s = float(inside["at_s"].iloc[0]), float(inside["at_s"].iloc[-1])
     block_s = (last_at_s - first_at_s) / (len(inside) - 1)
     sent_at_s = np.sort(_sent(scene)["sent_at_s"].to_numpy(float))
-    shifts = np.linspace(-block_s, min(block_s, end - last_at_s), _SHIFTS)
+    shifts = np.linspace(0.0, min(block_s, end - last_at_s), _SHIFTS)
     counts = np.searchsorted(sent_at_s, last_at_s + shifts) - np.searchsorted(sent_at_s, first_at_s + shifts)
-    here = int(np.searchsorted(sent_at_s, last_at_s) - np.searchsorted(sent_at_s, first_at_s))
-    if not counts.all() or here == 0:
+    if not counts.all():
         return Nothing(why="there was a time without a transaction sent")
     ratios = committed / counts
-    low, high = float(ratios.min()), float(ratios.max())
-    value = committed / here
-    found = measured(value, min(low, value), max(high, value), committed, "whole blocks, sent up to a block's time off")
+    resolution = "whole blocks, those sent counted up to a block's time later"
+    found = measured(float(ratios[0]), float(ratios.min()), float(ratios.max()), committed, resolution)
     return Measurement(estimate=found)
 
 

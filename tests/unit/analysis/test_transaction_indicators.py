@@ -93,6 +93,49 @@ def test_no_throughput_without_transactions_blocks_or_load(tmp_path: Path) -> No
     assert is_nothing(observe(without_load, tmp_path / "d", "tx.throughput"))
 
 
+def sending(run: SyntheticRun, moments: list[float]) -> SyntheticRun:
+    """Return the run with its transactions sent at these moments, seconds after the load's start, in order."""
+    for row, after in zip(run.rows, moments, strict=True):
+        row["sent_at_s"] = run.load_start_at_s + after
+    return run
+
+
+def test_what_is_committed_is_held_against_what_was_sent_between_the_blocks(tmp_path: Path) -> None:
+    """Blocks at 6, 8 and 10 s: the 3 + 4 after the first one, against the eight that were sent from 6 to 10 s."""
+    run = sending(
+        planted([(2.0, 5), (6.0, 2), (8.0, 3), (10.0, 4)]),
+        [1.0] * 5 + [4.5, 5.5] + [6.0, 6.5, 7.0] + [7.5, 8.0, 9.0, 9.5],
+    )
+    run.rows.append(sample(run.load_start_at_s + 9.9, "tx.submit", "TX", 5.0, tx_hash="waits"))
+    run.rows.append(sample(run.load_start_at_s + 9.9, "tx.submit", "TX", 5.0) | failed("fail", ErrorKind.NOT_SENT))
+    value, low, high = figures(observe(run, tmp_path, "tx.committed_ratio"))
+    assert value == pytest.approx(7 / 8)
+    # Later by up to the two seconds of a block, that time holds as few as four sent, and never more than eight.
+    assert (low, high) == pytest.approx((7 / 8, 7 / 4))
+
+
+def test_a_chain_that_falls_behind_commits_less_than_is_sent(tmp_path: Path) -> None:
+    """A hundred a second sent, eighty a block committed: 0.8, whatever the edges."""
+    blocks = [(float(second), 80) for second in range(6, 24)]
+    run = planted(blocks)
+    run.rows.clear()
+    for number in range(2400):
+        in_block = f"{100 + number // 80}-{number % 80}"
+        run.rows.append(sample(run.load_start_at_s + number / 100, "tx.submit", "TX", 5.0, tx_hash=in_block))
+    value, low, high = figures(observe(run, tmp_path, "tx.committed_ratio"))
+    assert value == pytest.approx(0.8)
+    assert low == pytest.approx(0.8, abs=0.01)
+    assert high == pytest.approx(0.8, abs=0.01)
+
+
+def test_no_committed_ratio_without_three_blocks_or_anything_sent(tmp_path: Path) -> None:
+    assert is_nothing(observe(planted([(6.0, 5), (12.0, 5)]), tmp_path / "a", "tx.committed_ratio"))
+    assert is_nothing(observe(planted([(6.0, 5), (12.0, 5), (20.0, 5)]), tmp_path / "b", "tx.committed_ratio"))
+    without_load = planted([(6.0, 5), (12.0, 5), (20.0, 5)])
+    without_load.manifest = replace(without_load.manifest, phases=())
+    assert is_nothing(observe(without_load, tmp_path / "c", "tx.committed_ratio"))
+
+
 FATES = [
     # what the submission was told, what the chain has, whether it counts as tried, whether it counts as failed
     ({}, 0, True, False),

@@ -171,3 +171,20 @@ def test_every_kind_stops_the_run() -> None:
     for kind in (Interrupted, DeadlinePassed, PartFailed):
         assert issubclass(kind, StopRun)
         assert not issubclass(kind, KeyboardInterrupt)
+
+
+def test_a_signal_that_came_while_one_run_finished_keeps_the_next_from_beginning(interruption: Interruption) -> None:
+    interruption.careful()
+    interruption.finish()
+    signal.raise_signal(signal.SIGINT)
+    interruption.check()
+    with pytest.raises(Interrupted, match="SIGINT"):
+        interruption.go_on()
+
+
+def test_the_next_run_has_no_deadline_of_the_last(interruption: Interruption) -> None:
+    interruption.careful()
+    interruption.set_deadline(-1.0)
+    interruption.finish()
+    interruption.go_on()
+    interruption.check()
