@@ -6,7 +6,7 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from loadtests.kit.wire import ConnectionPool
+from loadtests.kit.wire import CONNECT_LIMIT_S, CONNECTIONS_MAX, ConnectionPool
 
 KEPT_MAX = 4096
 _AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"  # what may stand in a URL, and % for what was quoted before
@@ -27,9 +27,16 @@ class Place:
 class Origins:
     """Connections by origin, made when first used. Users may share one; it belongs to one thread."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None, connections_max: int = 1000) -> None:
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        connections_max: int = CONNECTIONS_MAX,
+        connect_limit_s: float = CONNECT_LIMIT_S,
+    ) -> None:
         """`connections_max` counts for each origin. Without `tls` certificates are verified."""
         self._tls = tls
+        self._connect_limit_s = connect_limit_s
         self._connections_max = connections_max
         self._pools: dict[tuple[str, str], ConnectionPool] = {}
         self._places: dict[str, Place] = {}
@@ -44,7 +51,10 @@ class Origins:
         origin = (parts.scheme, endpoint)
         if origin not in self._pools:
             self._pools[origin] = ConnectionPool(
-                f"{parts.scheme}://{endpoint}", tls=self._tls, connections_max=self._connections_max
+                f"{parts.scheme}://{endpoint}",
+                tls=self._tls,
+                connections_max=self._connections_max,
+                connect_limit_s=self._connect_limit_s,
             )
         query = f"?{parts.query}" if parts.query else ""
         target = quote((parts.path or "/") + query, safe=_AS_IT_IS)

@@ -6,9 +6,10 @@ No redirects, cookies, proxies, compression or HTTP/2; `loadtests.kit.client` ad
 from loadtests.kit.wire.answers import Answer
 from loadtests.kit.wire.errors import BadAnswer, Broken, NotConnected, TimedOut, TooLarge, WireError
 from loadtests.kit.wire.headers import Headers
-from loadtests.kit.wire.pool import CONNECT_LIMIT_S, REQUEST_LIMIT_S, ConnectionPool
+from loadtests.kit.wire.pool import CONNECT_LIMIT_S, CONNECTIONS_MAX, REQUEST_LIMIT_S, ConnectionPool
 
 __all__ = [
+    "CONNECTIONS_MAX",
     "CONNECT_LIMIT_S",
     "REQUEST_LIMIT_S",
     "Answer",

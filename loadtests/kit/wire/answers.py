@@ -103,14 +103,17 @@ class AnswerReader:
             self._note_extra()
         except HttpParserUpgrade:
             raise BadAnswer("the answer switches to another protocol, which nobody asked for") from None
-        if self.complete:
-            return True
-        if not self._head_done:
-            if self._received_bytes > self._head_bytes_max:
-                raise TooLarge(f"the answer's head is larger than {self._head_bytes_max} bytes")
-        elif self._received_bytes > self._head_bytes_max + self._body_bytes_max:
+        if self._received_bytes > self._head_bytes_max:
+            self._check_size()
+        return self.complete
+
+    def _check_size(self) -> None:
+        """Raise TooLarge when more has come than may."""
+        heads = b"".join(self._heads)
+        if len(last_head(heads) if self._head_done else heads) > self._head_bytes_max:
+            raise TooLarge(f"the answer's head is larger than {self._head_bytes_max} bytes")
+        if self._received_bytes > self._head_bytes_max + self._body_bytes_max:
             raise TooLarge(f"the answer's body is larger than {self._body_bytes_max} bytes")
-        return False
 
     def end(self, how: str) -> None:
         """Take note that the other side closed the connection. Raises Broken unless that is how the body ends."""

@@ -110,15 +110,18 @@ class TlsConnection(Connection):
         pieces = []
         while True:
             try:
-                pieces.append(self._session.read(_RECORD_BYTES))
+                piece = self._session.read(_RECORD_BYTES)
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLZeroReturnError:
-                self._ending = True
-                break
+                piece = b""
             except ssl.SSLError as error:
                 self._fail(Broken(f"TLS broke: {error.strerror or error}"))
                 return
+            if not piece:
+                self._ending = True
+                break
+            pieces.append(piece)
         if self._outgoing.pending:
             self._reply()
         ending = self._ending  # before a greenlet goes on with this connection
