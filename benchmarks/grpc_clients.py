@@ -77,13 +77,15 @@ class _Client:
 
     def measurements(self, title: str, claim: str = "") -> tuple[Measurement, Measurement]:
         return (
-            Measurement(name=f"gRPC calls: {title}", unit="/s", run=self.calls_per_s, claim=claim),
-            Measurement(name=f"  CPU time of the client for one: {title}", unit="us", run=self.cpu_us_per_call),
+            Measurement(name=f"gRPC calls: {title}", unit="/s", run=self.calls_per_s),
+            Measurement(
+                name=f"  CPU time of the client for one: {title}", unit="us", run=self.cpu_us_per_call, claim=claim
+            ),
         )
 
 
 GRPC = (
-    *_Client("kit", 30_000).measurements("the kit", "5 times grpcio or more"),
+    *_Client("kit", 30_000).measurements("the kit", "a fifth of grpcio's or less"),
     *_Client("recorded", 30_000).measurements("the kit, recorded"),
     *_Client("grpcio", 6_000).measurements("grpcio in gevent"),
 )

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import atexit
 import math
+import os
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,25 +40,30 @@ _Socket: type[socket.socket] = get_original("socket", "socket")
 class _Watched:
     """A socket of libcurl's with its watchers.
 
-    They are kept as long as the socket may be open: libev asks the kernel nothing when a watcher that it knows starts
-    again. But a new socket may have the number of an old one, and a watcher that was kept would wait for ever on it.
-    So they go when libcurl tells of a new socket, and at once where it does not tell (those that its resolver uses).
-    It does not tell of every socket that it closes: pycurl loses CLOSESOCKETFUNCTION for a handle at rest.
+    They are kept while libcurl does not want the socket watched: started again in the same turn of the loop, they cost
+    no call of the kernel. But the socket may have been closed meanwhile and its number given to another, of which libev
+    must learn by new watchers, or it waits for ever. (That libcurl closes a socket is not always told: pycurl loses
+    CLOSESOCKETFUNCTION for a handle at rest.) And none may run then: libev aborts the process over a closed socket.
     """
 
-    __slots__ = ("ended_as", "heard_at_s", "is_reading", "is_told", "is_writing", "reader", "wanted", "writer")
+    __slots__ = ("address", "heard_at_s", "inode", "is_cut", "reader", "running", "writer")
 
-    def __init__(self, hub: gevent.hub.Hub, fd: int, *, is_told: bool) -> None:
+    def __init__(self, hub: gevent.hub.Hub, fd: int) -> None:
         self.reader = hub.loop.io(fd, _READ)
         self.writer = hub.loop.io(fd, _WRITE)
-        self.is_reading = self.is_writing = False
-        self.wanted = 0
+        self.running = 0
+        """POLL_IN, POLL_OUT, both or none, as the watchers run."""
+        self.inode = _socket_inode(fd)
         self.heard_at_s = time.monotonic()
         """When something last came, the connection itself included."""
-        self.is_told = is_told
-        """Whether libcurl tells when another socket has this number."""
-        self.ended_as: Address | None = None
-        """The address that a connection had which ended while no request was on it."""
+        self.address: Address | None = None
+        """The client's address of the connection, once a request was about to leave."""
+        self.is_cut = False
+        """Whether the connection was ended here."""
+
+    def is_of(self, fd: int) -> bool:
+        """Whether the number is still that of the same socket. What is no socket (libcurl's alarm) cannot be told."""
+        return bool(self.running) or (self.inode is not None and self.inode == _socket_inode(fd))
 
     def close(self) -> None:
         for watcher in (self.reader, self.writer):
@@ -72,7 +79,8 @@ class CurlMulti:
         self._transfers: dict[Easy, Transfer] = {}
         self._spare: list[Transfer] = []
         self._watched: dict[int, _Watched] = {}
-        self._ended: set[Address] = set()
+        self._by_address: dict[Address, int] = {}
+        self._unnamed: list[int] = []  # new sockets, not in _by_address yet
         self._timer: Any = None
         self._armed_for_s = self._due_s = math.inf
         self._kicked = False
@@ -96,7 +104,7 @@ class CurlMulti:
             raise Broken(_CLOSED)
         if self._spare:
             return self._spare.pop()
-        transfer = Transfer(self._on_new_socket, self._ended)
+        transfer = Transfer(self._has_ended)
         self._transfers[transfer.easy] = transfer
         return transfer
 
@@ -152,22 +160,21 @@ class CurlMulti:
     def _on_socket(self, wanted: int, fd: int, *_: object) -> int:
         """Watch a socket as libcurl wants it."""
         watched = self._watched.get(fd)
-        if watched is None:
-            if wanted == pycurl.POLL_REMOVE:
+        if wanted == pycurl.POLL_REMOVE:
+            if watched is None:
                 return 0
-            watched = self._watched[fd] = _Watched(self._hub, fd, is_told=False)
-        elif wanted == pycurl.POLL_REMOVE and not watched.is_told:
-            self._watched.pop(fd).close()
-            return 0
-        watched.wanted = wanted
-        if wanted & pycurl.POLL_IN and not watched.is_reading:
-            watched.is_reading = True
-            watched.reader.start(self._on_readable, fd, watched)
-        # Reading goes on when it is no longer wanted, until something comes: mostly the next request wants it again.
-        is_writing = bool(wanted & pycurl.POLL_OUT)
-        if is_writing is not watched.is_writing:
-            watched.is_writing = is_writing
-            if is_writing:
+        elif watched is None or not watched.is_of(fd):
+            watched = self._watch_anew(fd)
+        wanted &= pycurl.POLL_INOUT  # of POLL_REMOVE nothing is left
+        changed = wanted ^ watched.running
+        watched.running = wanted
+        if changed & pycurl.POLL_IN:
+            if wanted & pycurl.POLL_IN:
+                watched.reader.start(self._on_readable, fd, watched)
+            else:
+                watched.reader.stop()
+        if changed & pycurl.POLL_OUT:
+            if wanted & pycurl.POLL_OUT:
                 watched.writer.start(self._act, fd, pycurl.CSELECT_OUT)
             else:
                 watched.writer.stop()
@@ -186,13 +193,44 @@ class CurlMulti:
             self._arm()
         return 0
 
-    def _on_new_socket(self, fd: int, purpose: int) -> int:
-        """Forget the watchers of a socket that had the same number."""
-        if (watched := self._watched.pop(fd, None)) is not None:
-            watched.close()
-            self._ended.discard(watched.ended_as)
-        self._watched[fd] = _Watched(self._hub, fd, is_told=True)
-        return 0
+    def _watch_anew(self, fd: int) -> _Watched:
+        """Return new watchers for a socket, and forget those of the one that had its number before."""
+        if (old := self._watched.pop(fd, None)) is not None:
+            old.close()
+            if old.address is not None and self._by_address.get(old.address) == fd:
+                del self._by_address[old.address]
+        watched = self._watched[fd] = _Watched(self._hub, fd)
+        self._unnamed.append(fd)
+        return watched
+
+    def _has_ended(self, address: Address) -> bool:
+        """Whether a connection that libcurl is about to use has ended, if no other request is on it."""
+        if (fd := self._by_address.get(address)) is None:
+            self._name_sockets()
+            if (fd := self._by_address.get(address)) is None:
+                return False
+        watched = self._watched[fd]
+        if watched.is_cut:
+            return True
+        if watched.running & pycurl.POLL_IN:
+            return False  # in use: libcurl learns of its end as it comes
+        with suppress(OSError), _borrowed(fd) as connection:
+            if connection.getsockname()[:2] != address:
+                return False  # closed, and its number is another's
+            try:
+                return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            except ConnectionError:
+                return True
+        return False
+
+    def _name_sockets(self) -> None:
+        """Learn which of the new sockets has which address."""
+        for fd in self._unnamed:
+            with suppress(OSError), _borrowed(fd) as connection:
+                host, port, *_ = connection.getsockname()
+                self._by_address[host, port] = fd
+                self._watched[fd].address = (host, port)
+        self._unnamed.clear()
 
     # --- called by the hub ---
 
@@ -223,12 +261,6 @@ class CurlMulti:
         self._act(pycurl.SOCKET_TIMEOUT, 0)
 
     def _on_readable(self, fd: int, watched: _Watched) -> None:
-        if not watched.wanted & pycurl.POLL_IN:
-            watched.reader.stop()
-            watched.is_reading = False
-            if watched.is_told:
-                self._look_at_idle(fd, watched)
-            return
         watched.heard_at_s = time.monotonic()
         self._act(fd, pycurl.CSELECT_IN)
 
@@ -263,24 +295,18 @@ class CurlMulti:
         fd = transfer.easy.getinfo(pycurl.ACTIVESOCKET)  # -1 when libcurl has ended it itself, as it does HTTP/1.1's
         watched = self._watched.get(fd)
         if watched is not None and watched.heard_at_s < transfer.sent_at_s:
+            watched.is_cut = True
             with suppress(OSError), _borrowed(fd) as connection:
-                self._note_end(connection, watched)
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def _look_at_idle(self, fd: int, watched: _Watched) -> None:
-        """Take note if a connection ended while no request was on it: libcurl finds out by its next request only."""
-        with suppress(OSError), _borrowed(fd) as connection:
-            try:
-                if connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
-                    return
-            except ConnectionError:
-                pass  # ended as well
-            self._note_end(connection, watched)
 
-    def _note_end(self, connection: socket.socket, watched: _Watched) -> None:
-        host, port, *_ = connection.getsockname()
-        watched.ended_as = (host, port)
-        self._ended.add((host, port))
+def _socket_inode(fd: int) -> int | None:
+    """Return what no other socket of this host has; None for what is no socket, or is closed."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_ino if stat.S_ISSOCK(found.st_mode) else None
 
 
 @contextmanager

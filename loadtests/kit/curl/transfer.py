@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,7 @@ class Transfer:
     """A handle with where its answer goes. Made by a CurlMulti only, which keeps it for the next request."""
 
     __slots__ = (
-        "_ended",
-        "_on_new_socket",
+        "_has_ended",
         "_sent_after",
         "chunks",
         "easy",
@@ -39,8 +38,8 @@ class Transfer:
         "waiter",
     )
 
-    def __init__(self, on_new_socket: Callable[[int, int], int], ended: Container[Address]) -> None:
-        """`ended` holds the client's addresses of connections that ended while no request was on them."""
+    def __init__(self, has_ended: Callable[[Address], bool]) -> None:
+        """`has_ended` says it of a connection, named by the client's address, that no other request is on."""
         self.easy = new_easy()
         self.head_lines: list[bytes] = []
         """Lines of the head and of the trailers as they came; libcurl bounds them to 300 kB."""
@@ -52,8 +51,7 @@ class Transfer:
         self.waiter: Any = None
         """The waiter of the greenlet whose transfer is on its way; None at rest."""
         self._sent_after: int | None = None
-        self._on_new_socket = on_new_socket
-        self._ended = ended
+        self._has_ended = has_ended
         self.reset()
 
     @property
@@ -72,7 +70,6 @@ class Transfer:
         # Plain lists take the parts: calling their `append` costs libcurl's callbacks next to nothing.
         easy.setopt(pycurl.HEADERFUNCTION, self.head_lines.append)
         easy.setopt(pycurl.WRITEFUNCTION, self.chunks.append)
-        easy.setopt(pycurl.SOCKOPTFUNCTION, self._on_new_socket)
         easy.setopt(pycurl.PREREQFUNCTION, self._before_sending)
         easy.setopt(pycurl.NOSIGNAL, 1)
         easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -104,9 +101,9 @@ class Transfer:
 
         libcurl by itself sends a request again when a connection that was used before breaks without an answer. Here
         no request is sent twice: a second time is right only after an answer, which was a redirect, or when the
-        connection was known to have ended, so that nothing could be sent (libcurl sees that late).
+        connection had ended before the first, so that nothing could be sent (libcurl looks only after a second).
         """
-        if self._ended and (local_ip, local_port) in self._ended:
+        if self._has_ended((local_ip, local_port)):
             return int(pycurl.PREREQFUNC_OK)
         if self._sent_after == len(self.head_lines):
             return int(pycurl.PREREQFUNC_ABORT)

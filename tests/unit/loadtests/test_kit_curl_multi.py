@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import gevent
 import pycurl
 import pytest
+from gevent.event import Event
 
-from loadtests.kit.curl import Broken, CurlClient, CurlMulti, HttpVersion, NotConnected, TimedOut, shared_multi
+from loadtests.kit.curl import (
+    Broken,
+    CurlClient,
+    CurlFailed,
+    CurlMulti,
+    HttpVersion,
+    NotConnected,
+    TimedOut,
+    shared_multi,
+)
 from tests.unit.loadtests.kit_http2 import Http2Peer, http2_server
 from tests.unit.loadtests.kit_servers import (
+    Handler,
     Request,
     answering,
     http_bytes,
     http_server,
     listening,
     refused_port,
+    resetting,
     sending,
     stalling,
     wait_for,
@@ -39,6 +53,19 @@ def multi() -> Iterator[CurlMulti]:
 @pytest.fixture
 def client(multi: CurlMulti) -> CurlClient:
     return CurlClient(multi)
+
+
+def closing_when_told(told: Event, closed: Event) -> Handler:
+    """Return a handler that answers once on a connection, says nothing of closing it, and closes it when told."""
+
+    def answer(request: Request, connection: socket.socket) -> bool:
+        connection.sendall(http_bytes(200, b"hello"))
+        told.wait(LONG_S)
+        connection.shutdown(socket.SHUT_RDWR)
+        closed.set()
+        return False
+
+    return answer
 
 
 def get(client: CurlClient, url: str, *, limit_s: float = LONG_S, version: HttpVersion = HttpVersion.HTTP_1_1) -> bytes:
@@ -78,6 +105,32 @@ def test_a_name_is_looked_up_while_the_hub_goes_on(client: CurlClient) -> None:
     with http_server(answering(200, b"hello")) as server:
         for _ in range(3):
             assert get(client, server.url.replace("127.0.0.1", "localhost")) == b"hello"
+
+
+def test_any_mixture_of_ends_leaves_nothing_behind(multi: CurlMulti, client: CurlClient) -> None:
+    """Sockets are opened and closed under the watchers all the time; libev aborts the process at a closed one."""
+    draw = random.Random(7)
+
+    def run(url: str, limit_s: float) -> None:
+        with suppress(CurlFailed):
+            get(client, url, limit_s=limit_s)
+
+    with (
+        http_server(answering()) as keeping,
+        http_server(sending(http_bytes(200, b"x"))) as closing,
+        http_server(resetting(b"HTTP/1.1 200")) as breaking,
+        http_server(stalling()) as silent,
+    ):
+        names = [server.url.replace("127.0.0.1", "localhost") for server in (keeping, closing)]
+        urls = [keeping.url, closing.url, breaking.url, *names]
+        for _ in range(4):
+            greenlets = [gevent.spawn(run, draw.choice(urls), LONG_S) for _ in range(60)]
+            greenlets += [gevent.spawn(run, silent.url, 0.05) for _ in range(5)]
+            killed = [gevent.spawn(run, silent.url, LONG_S) for _ in range(5)]
+            gevent.joinall(greenlets, timeout=LONG_S, raise_error=True)
+            gevent.killall(killed)
+            assert multi.in_flight == 0
+            assert get(client, keeping.url) == b"{}"
 
 
 def test_many_at_once_each_get_their_own_answer(client: CurlClient) -> None:
@@ -177,18 +230,22 @@ def test_no_request_is_sent_twice(client: CurlClient) -> None:
     assert (len(server.requests), server.connections) == (2, 1)
 
 
-def test_a_connection_that_its_server_ended_between_requests_costs_none(multi: CurlMulti, client: CurlClient) -> None:
-    with http_server(sending(http_bytes(200, b"hello"))) as server:  # it says nothing of closing
+def test_a_connection_that_its_server_ended_between_requests_costs_none(client: CurlClient) -> None:
+    with http_server(closing_when_told(told := Event(), closed := Event())) as server:
         for _ in range(20):
             assert get(client, server.url) == b"hello"
-            wait_for(lambda: bool(multi._ended), "the end of the connection")
+            told.set()
+            assert closed.wait(LONG_S)
+            told.clear()
+            closed.clear()
     assert (len(server.requests), server.connections) == (20, 20)
 
 
-def test_a_server_that_went_away_between_requests_is_not_connected(multi: CurlMulti, client: CurlClient) -> None:
-    with http_server(sending(http_bytes(200, b"hello"))) as server:
+def test_a_server_that_went_away_between_requests_is_not_connected(client: CurlClient) -> None:
+    with http_server(closing_when_told(told := Event(), closed := Event())) as server:
         get(client, server.url)
-    wait_for(lambda: bool(multi._ended), "the end of the connection")
+        told.set()
+        assert closed.wait(LONG_S)
     with pytest.raises(NotConnected):
         get(client, server.url)
 
