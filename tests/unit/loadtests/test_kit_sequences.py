@@ -138,6 +138,25 @@ def test_what_was_not_connected_goes_to_another_node_with_the_same_sequence() ->
     assert (scene.lease().sequence, scene.account.lane, scene.asked) == (5, lane + 1, 0)
 
 
+def test_with_others_on_their_way_another_node_waits_for_them() -> None:
+    """The next node may not know of them, and would refuse what comes after."""
+    scene = Scene(depth=4)
+    sequence = scene.send()
+    scene.send(UNREACHABLE)
+    assert not scene.is_free
+    scene.settle(sequence)
+    assert scene.comes_back() == 6
+
+
+def test_a_node_that_is_behind_a_block_is_not_believed_when_it_is_asked_either() -> None:
+    scene = Scene(depth=4)
+    first, second = scene.send(), scene.send()
+    scene.settle(first)
+    scene.settle(second, committed=False)
+    scene.on_chain = 5
+    assert (scene.comes_back(), scene.asked) == (6, 1)
+
+
 @pytest.mark.parametrize("expected", [6, 9])
 def test_the_sequence_that_the_node_expects_is_taken_when_nothing_is_on_its_way(expected: int) -> None:
     scene = Scene(depth=1)
