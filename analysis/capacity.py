@@ -128,8 +128,9 @@ def _strains(step: LoadStep, quiet: LoadStep | None) -> Iterable[Strain]:
         told = f"{found.target_cores:.2f} cores for the target and {generator:.2f} for the generator"
         if found.busiest_process is not None:
             told += f", {found.busiest_cores:.2f} for {found.busiest_process} alone"
+        queued = "" if found.machine_load is None else f"; load average {found.machine_load:.1f} when it began"
         share = (found.target_cores + generator) / found.machine_cores
-        yield Strain(resource="CPU", share=share, told=f"{told}, of {found.machine_cores}")
+        yield Strain(resource="CPU", share=share, told=f"{told}, of {found.machine_cores}{queued}")
     if found.memory_ratio is not None:
         yield Strain(resource="memory", share=found.memory_ratio, told=f"{found.memory_ratio:.0%} of the machine's")
     if found.mempool_growth_per_s is not None and step.offered_per_s > 0:

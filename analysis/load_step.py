@@ -49,6 +49,8 @@ class Pressure:
     """How near a step came to what the machine and the chain have. None where it was not watched."""
 
     machine_cores: int | None
+    machine_load: float | None
+    """Load average of the last minute when the step began: far above the cores says that others were at work."""
     target_cores: float | None
     """All watched processes of the target together, mean over the load."""
     busiest_process: str | None
@@ -233,11 +235,12 @@ def _pressure(run: Run) -> Pressure:
     target = {name: used for name, used in cores.items() if name not in generator}
     busiest = max(sorted(target), key=target.__getitem__, default=None)
     host = run.manifest.host
-    memory, count = host.get("memory_bytes"), host.get("cpu_count")
+    memory, count, queued = host.get("memory_bytes"), host.get("cpu_count"), host.get("load_average_1min")
     used_bytes = float(resources.groupby("process")["rss_bytes"].max().sum())
     intervals = np.diff(_load_blocks(run)["at_s"].to_numpy(float))
     return Pressure(
         machine_cores=int(count) if isinstance(count, int) and count > 0 else None,
+        machine_load=float(queued) if isinstance(queued, int | float) else None,
         target_cores=sum(target.values()) if target else None,
         busiest_process=busiest,
         busiest_cores=None if busiest is None else target[busiest],

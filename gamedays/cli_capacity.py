@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from analysis.budget import BudgetChange
+from analysis.budget import BudgetChange, choose, read_rulebook
 from analysis.rate_search import SearchRules
 from bundle import DocumentError, Problem
 from gamedays.capacity import DEFAULT_BUDGETS, SearchOptions, find_capacity
@@ -84,10 +84,7 @@ def capacity(
 
 def _budgets(scenario: str, given: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[BudgetChange, ...]]:
     """Return the ids of the budgets to meet and the limits that the command line changes. Raises DocumentError."""
-    known = scenarios()
-    if scenario not in known:
-        problem = Problem(where="--scenario", found=f"is {scenario!r}", expected=f"one of {', '.join(sorted(known))}")
-        raise DocumentError(_WHERE, (problem,))
+    _check_scenario(scenario)
     if not given:
         if scenario not in DEFAULT_BUDGETS:
             problem = Problem(where="--budget", found=f"is missing for {scenario}", expected="a budget to meet")
@@ -99,7 +96,18 @@ def _budgets(scenario: str, given: tuple[str, ...]) -> tuple[tuple[str, ...], tu
         ids.append(id_)
         if equals:
             changes.append(BudgetChange(id=id_, limit=_limit(text, limit), reason="asked for on the command line"))
+    choose(read_rulebook(), ids, changes, source=_WHERE)  # a wrong id is told now, not after a devnet has started
     return tuple(ids), tuple(changes)
+
+
+def _check_scenario(name: str) -> None:
+    """Raise DocumentError for a scenario that there is not, or that has no rate to search for."""
+    known = scenarios()
+    rated = [each.name for each in known.values() if any(operation.scheduled for operation in each.operation)]
+    if name not in rated:
+        found = f"is {name!r}" + (", whose users only listen" if name in known else "")
+        problem = Problem(where="--scenario", found=found, expected=f"one of {', '.join(sorted(rated))}")
+        raise DocumentError(_WHERE, (problem,))
 
 
 def _limit(text: str, limit: str) -> float:
