@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from analysis.run import Run
 from analysis.transactions import State, TransactionTruth, tell_truth, truth_table
+from bundle import RunEnd, read_manifest
 from target.file import read_target_file, target_toml
 from target.target import load_target
 from tests.e2e.filter_proxy import Action, action_of
@@ -102,6 +103,8 @@ def run_behind(target: Path, folder: Path, script: dict[Action, int], *, load_s:
     with filtered(target, folder, script) as (behind, log):
         arguments = ("run", plan, "--target", behind, "--runs", folder / "runs")
         ended = gameday(*arguments, limit_s=200 + load_s, **env)
+    manifest = read_manifest(ended.bundle / "manifest.json")
+    assert manifest.end is RunEnd.COMPLETED, manifest.end_reason
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     told = Told(
         actions={line["tx_hash"]: Action(line["action"]) for line in lines},
