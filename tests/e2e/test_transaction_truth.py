@@ -35,14 +35,14 @@ DRAIN_S = 20.0
 SCRIPT = {
     Action.DROP: 20,
     Action.DUPLICATE: 30,
-    Action.DELAY: 4,
-    Action.MUTE: 4,
+    Action.DELAY: 10,
+    Action.MUTE: 10,
     Action.REJECT_CHECKTX: 15,
     Action.REJECT_SEQUENCE: 15,
     Action.REJECT_RATE_LIMIT: 15,
     Action.REJECT_MEMPOOL_FULL: 15,
     Action.REJECT_IN_CACHE: 15,
-    Action.BREAK: 4,
+    Action.BREAK: 10,
     Action.REJECT_AND_FORWARD: 10,
 }
 ENDS = {
@@ -145,7 +145,6 @@ def test_the_table_is_what_the_filter_did(target: Path, tmp_path: Path) -> None:
     unanswered = _unanswered(told.ended.bundle)
     expected |= _unheard(expected, unanswered)
     truth = assert_table(run, expected)
-    assert truth.submissions >= TRANSACTIONS / 2  # a busy machine offers less; that is not what this is about
     assert truth.contradictions == {
         "rejected_but_included": len(told.hashes(Action.REJECT_AND_FORWARD) - unanswered),
         "unanswered_but_included": sum(expected[tx_hash] is State.COMMITTED for tx_hash in unanswered),
