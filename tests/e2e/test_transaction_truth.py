@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from analysis.run import Run
 from analysis.transactions import State, TransactionTruth, tell_truth, truth_table
+from bundle import RunEnd, read_manifest
 from target.file import read_target_file, target_toml
 from target.target import load_target
 from tests.e2e.filter_proxy import Action, action_of
@@ -34,14 +35,14 @@ DRAIN_S = 20.0
 SCRIPT = {
     Action.DROP: 20,
     Action.DUPLICATE: 30,
-    Action.DELAY: 4,
-    Action.MUTE: 4,
+    Action.DELAY: 10,
+    Action.MUTE: 10,
     Action.REJECT_CHECKTX: 15,
     Action.REJECT_SEQUENCE: 15,
     Action.REJECT_RATE_LIMIT: 15,
     Action.REJECT_MEMPOOL_FULL: 15,
     Action.REJECT_IN_CACHE: 15,
-    Action.BREAK: 4,
+    Action.BREAK: 10,
     Action.REJECT_AND_FORWARD: 10,
 }
 ENDS = {
@@ -102,6 +103,8 @@ def run_behind(target: Path, folder: Path, script: dict[Action, int], *, load_s:
     with filtered(target, folder, script) as (behind, log):
         arguments = ("run", plan, "--target", behind, "--runs", folder / "runs")
         ended = gameday(*arguments, limit_s=200 + load_s, **env)
+    manifest = read_manifest(ended.bundle / "manifest.json")
+    assert manifest.end is RunEnd.COMPLETED, manifest.end_reason
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     told = Told(
         actions={line["tx_hash"]: Action(line["action"]) for line in lines},
@@ -142,7 +145,6 @@ def test_the_table_is_what_the_filter_did(target: Path, tmp_path: Path) -> None:
     unanswered = _unanswered(told.ended.bundle)
     expected |= _unheard(expected, unanswered)
     truth = assert_table(run, expected)
-    assert truth.submissions >= TRANSACTIONS / 2  # a busy machine offers less; that is not what this is about
     assert truth.contradictions == {
         "rejected_but_included": len(told.hashes(Action.REJECT_AND_FORWARD) - unanswered),
         "unanswered_but_included": sum(expected[tx_hash] is State.COMMITTED for tx_hash in unanswered),
