@@ -76,6 +76,7 @@ class CapacitySearch:
         rules = self._wanted.rules
         try:
             while isinstance(decision := decide(rules, self._trials), Next):
+                self._interruption.check()  # a signal may have come while the last step was judged
                 await_empty_mempools(ground.target, self._interruption, self._progress)
                 self._step(ground, decision.rate_per_s)
                 self._save(self._concluded(ground, answer_now(rules, self._trials, End.STOPPED)))
