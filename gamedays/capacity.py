@@ -21,7 +21,7 @@ from analysis.budget import BudgetChange
 from analysis.capacity import Capacity, conclude
 from analysis.rate_search import Answer, End, Next, SearchRules, Trial, answer_now, decide
 from devnet.network import NetworkSpec
-from gamedays.gameday import Ground, Options, conduct, judge_and_report, stand_on_target
+from gamedays.gameday import Ground, Options, conduct, stand_on_target
 from gamedays.interruption import Interruption, StopRun
 from gamedays.plan import load_plan
 from gamedays.progress import Progress
@@ -42,8 +42,8 @@ _ASK_LIMIT_S = 5.0
 _BASELINE_S = 2.0
 _DRAIN_LIMIT_S = 60.0
 """What waits after a step that was too much is committed late, which a budget of latency tells; it is not lost."""
-_IN_FLIGHT_S, _LEAST_IN_FLIGHT, _MOST_IN_FLIGHT = 10.0, 50, 20_000
-"""Places for requests on their way: what ten seconds bring, so that a slow answer keeps no arrival from being sent."""
+_IN_FLIGHT_S, _LEAST_IN_FLIGHT, _MOST_IN_FLIGHT = 5.0, 50, 20_000
+"""Places for requests on their way: what five seconds bring, so that slow answers keep no arrival from being sent."""
 _PROBE_PERIOD_S = 0.5
 """Looks cost the nodes time, too, and no step's budget rests on them."""
 
@@ -93,8 +93,10 @@ class CapacitySearch:
 
     def _step(self, ground: Ground, rate_per_s: float) -> None:
         """Run one step and take note of what it says. Raises Interrupted; the step that was cut short counts not."""
+        # Not at the top: see judge_and_report.
         from analysis.judge import judge
         from analysis.load_step import read_step
+        from reports.write import write_reports
 
         number = len(self._steps) + 1
         self._progress.step(f"step {number}: {rate_per_s:g} a second for {self._wanted.step_s:g} s")
@@ -102,8 +104,10 @@ class CapacitySearch:
         options = replace(self._wanted.options, runs=self._folder)
         layout = conduct(plan, ground, options, self._progress, self._interruption)
         self._interruption.go_on()
-        judge_and_report(layout.root, self._progress)
-        step = read_step(*judge(layout.root), number=number, rate_per_s=rate_per_s)
+        self._progress.step("judging")
+        run, judgement = judge(layout.root)
+        write_reports(run, judgement)
+        step = read_step(run, judgement, number=number, rate_per_s=rate_per_s)
         self._steps.append(step)
         self._progress.step(f"step {number}: {rate_per_s:g} a second {step.outcome} {step.why}".rstrip())
 
