@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from analysis.budget import BudgetChange, read_rulebook
 from analysis.rate_search import SearchRules
 from bundle import DocumentError
-from gamedays.capacity import DEFAULT_BUDGETS, CapacitySearch, SearchOptions, await_empty_mempools
-from gamedays.cli_capacity import capacity
+from gamedays.capacity import CapacitySearch, SearchOptions, await_empty_mempools
+from gamedays.cli_capacity import DEFAULT_BUDGETS, capacity
 from gamedays.gameday import Options
 from gamedays.interruption import Interruption, StopRun
 from gamedays.plan import load_plan
