@@ -15,37 +15,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from analysis.budget import BudgetChange
 from analysis.capacity import Capacity, conclude
+from analysis.judge import judge
+from analysis.load_step import LoadStep, read_step
 from analysis.rate_search import Answer, End, Next, SearchRules, Trial, answer_now, decide
 from devnet.network import NetworkSpec
-from gamedays.gameday import Ground, Options, conduct, judge_and_report, stand_on_target
+from gamedays.gameday import Ground, Options, conduct, stand_on_target
 from gamedays.interruption import Interruption, StopRun
 from gamedays.plan import load_plan
 from gamedays.progress import Progress
+from reports.capacity import capacity_text
+from reports.write import write_reports
 from target.errors import TargetError
 from target.rpc import RpcClient
 from target.target import Target
 
-if TYPE_CHECKING:
-    from analysis.load_step import LoadStep
-
-DEFAULT_BUDGETS = {
-    "transfer": ("CAP-KEPT-UP", "PB-L-02", "PB-Q-02"),
-    "query": ("PB-L-03", "PB-Q-01"),
-}
 EMPTY_LIMIT_S = 180.0
 """How long the mempools may take to become empty between steps."""
 _ASK_LIMIT_S = 5.0
 _BASELINE_S = 2.0
 _DRAIN_LIMIT_S = 60.0
 """What waits after a step that was too much is committed late, which a budget of latency tells; it is not lost."""
-_IN_FLIGHT_S, _LEAST_IN_FLIGHT, _MOST_IN_FLIGHT = 10.0, 50, 20_000
-"""Places for requests on their way: what ten seconds bring, so that a slow answer keeps no arrival from being sent."""
+_IN_FLIGHT_S, _LEAST_IN_FLIGHT, _MOST_IN_FLIGHT = 5.0, 50, 20_000
+"""Places for requests on their way: what five seconds bring, so that slow answers keep no arrival from being sent."""
 _PROBE_PERIOD_S = 0.5
-"""Looks cost the nodes time, too, and no step's budget rests on them."""
+"""Looks cost the nodes time, too, and no default budget rests on their number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +72,7 @@ class CapacitySearch:
         rules = self._wanted.rules
         try:
             while isinstance(decision := decide(rules, self._trials), Next):
+                self._interruption.check()  # a signal may have come while the last step was judged
                 await_empty_mempools(ground.target, self._interruption, self._progress)
                 self._step(ground, decision.rate_per_s)
                 self._save(self._concluded(ground, answer_now(rules, self._trials, End.STOPPED)))
@@ -92,17 +89,16 @@ class CapacitySearch:
 
     def _step(self, ground: Ground, rate_per_s: float) -> None:
         """Run one step and take note of what it says. Raises Interrupted; the step that was cut short counts not."""
-        from analysis.judge import judge
-        from analysis.load_step import read_step
-
         number = len(self._steps) + 1
         self._progress.step(f"step {number}: {rate_per_s:g} a second for {self._wanted.step_s:g} s")
         plan = load_plan(self._write_plan(number, rate_per_s))
         options = replace(self._wanted.options, runs=self._folder)
         layout = conduct(plan, ground, options, self._progress, self._interruption)
         self._interruption.go_on()
-        judge_and_report(layout.root, self._progress)
-        step = read_step(*judge(layout.root), number=number, rate_per_s=rate_per_s)
+        self._progress.step("judging")
+        run, judgement = judge(layout.root)
+        write_reports(run, judgement)
+        step = read_step(run, judgement, number=number, rate_per_s=rate_per_s)
         self._steps.append(step)
         self._progress.step(f"step {number}: {rate_per_s:g} a second {step.outcome} {step.why}".rstrip())
 
@@ -145,8 +141,6 @@ class CapacitySearch:
         )
 
     def _save(self, capacity: Capacity) -> Capacity:
-        from reports.capacity import capacity_text
-
         (self._folder / "capacity.json").write_text(capacity_text(capacity), encoding="utf-8")
         return capacity
 

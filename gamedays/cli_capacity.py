@@ -10,7 +10,6 @@ import click
 from analysis.budget import BudgetChange, choose, read_rulebook
 from analysis.rate_search import SearchRules
 from bundle import DocumentError, Problem
-from gamedays.capacity import DEFAULT_BUDGETS, SearchOptions, find_capacity
 from gamedays.exit_code import ExitCode
 from gamedays.gameday import Options
 from gamedays.interruption import Interruption
@@ -20,6 +19,10 @@ from loadtests.catalogue import scenarios
 _PATH = click.Path(path_type=Path)
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 _WHERE = "gameday capacity"
+DEFAULT_BUDGETS = {
+    "transfer": ("CAP-KEPT-UP", "PB-L-02", "PB-Q-02"),
+    "query": ("PB-L-03", "PB-Q-01"),
+}
 
 
 @click.command()
@@ -64,6 +67,10 @@ def capacity(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     chosen, changes = _budgets(scenario, budgets)
+    # Not at the top: data frames and plots come with it, which `gameday --help` should not wait for.
+    from gamedays.capacity import SearchOptions, find_capacity
+    from reports.capacity import capacity_table
+
     wanted = SearchOptions(
         rules=rules,
         scenario=scenario,
@@ -74,8 +81,6 @@ def capacity(
         options=Options(runs=runs, target_file=target_file, allow_production=allow_production),
     )
     folder, found = find_capacity(wanted, Progress())
-    from reports.capacity import capacity_table
-
     click.echo(capacity_table(found))
     click.echo(f"result: {folder / 'capacity.json'}")
     Interruption.ignore()

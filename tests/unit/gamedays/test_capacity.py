@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from analysis.budget import BudgetChange, read_rulebook
 from analysis.rate_search import SearchRules
 from bundle import DocumentError
-from gamedays.capacity import DEFAULT_BUDGETS, CapacitySearch, SearchOptions, await_empty_mempools
-from gamedays.cli_capacity import capacity
+from gamedays.capacity import CapacitySearch, SearchOptions, await_empty_mempools
+from gamedays.cli_capacity import DEFAULT_BUDGETS, capacity
 from gamedays.gameday import Options
 from gamedays.interruption import Interruption, StopRun
 from gamedays.plan import load_plan
@@ -47,7 +47,7 @@ def searching(folder: Path, **changes: Any) -> CapacitySearch:
 def test_a_step_is_a_plan_of_open_arrivals_without_faults(tmp_path: Path, scenario: str) -> None:
     budgets = DEFAULT_BUDGETS[scenario]
     plan = load_plan(searching(tmp_path, scenario=scenario, budgets=budgets)._write_plan(3, 135.0))
-    assert plan.loads == (OpenLoad(users=1350, arrivals=Constant(rate_per_s=135.0, process=Process.POISSON)),)
+    assert plan.loads == (OpenLoad(users=675, arrivals=Constant(rate_per_s=135.0, process=Process.POISSON)),)
     assert (plan.file.fault, plan.file.load_s, plan.file.seed) == ((), 30.0, 7003)
     assert [budget.id for budget in plan.budgets] == list(budgets)
 
