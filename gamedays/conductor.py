@@ -7,6 +7,7 @@ bundle always says how far its run came. It does not judge.
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import sys
 import time
@@ -229,7 +230,12 @@ class Conductor:
         if not self._interruption.wait_until(lambda: worker.exit_code is not None, limit_s=_STOP_GRACE_S):
             self._stop_child(worker)
             return
-        self._forget(worker, tail(self._log(worker)) if worker.exit_code else "")
+        self._forget(worker, self._why_ended(worker))
+
+    def _why_ended(self, child: Child) -> str:
+        """Return what a note says of a child that has ended; empty for one that ended as it should."""
+        code = child.exit_code or 0
+        return f"by {signal.Signals(-code).name}" if code < 0 else tail(self._log(child)) if code else ""
 
     def _finish(self, child: Child, limit_s: float) -> None:
         """Wait for a child that ends by itself."""

@@ -11,6 +11,7 @@ from locust.argument_parser import get_parser
 from locust.env import Environment
 
 from loadtests.kit.notes import Notes
+from loadtests.kit.place import Place
 from loadtests.kit.recorder import Recorder
 from loadtests.kit.session import Session, _sessions
 from target.target import Target, load_target
@@ -59,9 +60,11 @@ def an_environment(*arguments: str, **settings: Any) -> Environment:
     return Environment(parsed_options=options, **settings)
 
 
-def a_session(*arguments: str, target: Target | None = None, recorder: Recorder | None = None) -> Session:
+def a_session(
+    *arguments: str, target: Target | None = None, recorder: Recorder | None = None, place: Place | None = None
+) -> Session:
     """Return a session that users of its environment find."""
     environment = an_environment(*arguments)
-    session = Session(environment, target or a_target(), recorder, Notes(None, "local"))
+    session = Session(environment, target or a_target(), recorder, Notes(None, "local"), place=place or Place())
     _sessions[id(environment)] = session
     return session
