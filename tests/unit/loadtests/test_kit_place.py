@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.kit import pinning
 from loadtests.kit.clock_offset import ClockOffset, Exchange, best_offset
 from loadtests.kit.pinning import PinWish, pin
 from loadtests.kit.place import Place
@@ -43,8 +42,8 @@ def test_a_session_uses_its_own_share(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two sessions of one load: other accounts, other random numbers, the same recipients."""
     target = a_target(accounts=7)
     one, other = (a_session(target=target, place=Place(index=index, count=2)) for index in range(2))
-    monkeypatch.setattr("loadtests.kit.session.AccountPool", lambda keys, chain, ask: keys)
-    addresses = [{key.address for key in session.accounts} for session in (one, other)]  # type: ignore[attr-defined]
+    monkeypatch.setattr("loadtests.kit.session.AccountPool", lambda keys, chain, ask, depth: keys)
+    addresses = [{key.address for key in session.accounts} for session in (one, other)]
     assert [len(found) for found in addresses] == [4, 3]
     assert not addresses[0] & addresses[1]
     assert addresses[0] | addresses[1] == set(one.recipients) == set(other.recipients)
@@ -89,8 +88,8 @@ def test_a_moment_is_moved_only_when_the_offset_is_surely_one() -> None:
 def bound(monkeypatch: pytest.MonkeyPatch) -> list[set[int]]:
     """Cores 2, 5 and 7 may be used; what is bound is only taken note of."""
     taken: list[set[int]] = []
-    monkeypatch.setattr(pinning.os, "sched_getaffinity", lambda pid: {7, 2, 5})
-    monkeypatch.setattr(pinning.os, "sched_setaffinity", lambda pid, cores: taken.append(cores))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {7, 2, 5})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cores: taken.append(cores))
     return taken
 
 

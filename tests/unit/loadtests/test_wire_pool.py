@@ -11,7 +11,6 @@ import gevent
 import pytest
 
 from loadtests.kit.wire import ConnectionPool, NotConnected, TimedOut, WireError
-from loadtests.kit.wire import addresses as addresses_module
 from loadtests.kit.wire import pool as pool_module
 from loadtests.kit.wire.waiting import Wait
 from tests.unit.loadtests.kit_servers import (
@@ -235,7 +234,7 @@ def test_a_host_is_resolved_once_for_all_who_wait_and_kept_for_a_while(monkeypat
         gevent.sleep(0.01)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    monkeypatch.setattr(addresses_module.get_hub().resolver, "getaddrinfo", resolve)
+    monkeypatch.setattr(gevent.get_hub().resolver, "getaddrinfo", resolve)
     with http_server(answering()) as server:
         pool = ConnectionPool(server.url.replace("127.0.0.1", "node.invalid"), limit_s=LONG_S)
         users = [gevent.spawn(pool.request, "GET", "/") for _ in range(10)]
@@ -247,7 +246,7 @@ def test_a_host_is_resolved_once_for_all_who_wait_and_kept_for_a_while(monkeypat
 
 
 def test_resolving_has_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses_module.get_hub().resolver, "getaddrinfo", lambda *_: gevent.sleep(LONG_S))
+    monkeypatch.setattr(gevent.get_hub().resolver, "getaddrinfo", lambda *_: gevent.sleep(LONG_S))
     pool = ConnectionPool("http://slow.invalid:1", connect_limit_s=0.05)
     with pytest.raises(NotConnected, match="not resolved in time"):
         pool.request("GET", "/", limit_s=LONG_S)
