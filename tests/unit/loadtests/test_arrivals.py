@@ -50,6 +50,7 @@ def expected_until(arrivals: ArrivalKind, at_s: Times) -> Times:
     return np.asarray(np.interp(at_s, grid, np.concatenate(([0.0], np.cumsum(rates) * (grid[1] - grid[0])))))
 
 
+@pytest.mark.slow
 @given(arrivals=ARRIVALS, duration_s=SECONDS, seed=st.text(max_size=5))
 def test_times_are_in_order_within_the_load_and_the_same_for_the_same_seed(
     arrivals: ArrivalKind, duration_s: float, seed: str
@@ -62,6 +63,7 @@ def test_times_are_in_order_within_the_load_and_the_same_for_the_same_seed(
     assert arrival_count(arrivals, duration_s, seed) == len(found)
 
 
+@pytest.mark.slow
 @given(arrivals=ARRIVALS, duration_s=SECONDS, workers=st.integers(1, 7))
 def test_workers_together_offer_the_schedule_itself(arrivals: ArrivalKind, duration_s: float, workers: int) -> None:
     """Law: the shares of all workers are the schedule, each arrival once, and no two shares differ by more than one."""
@@ -70,6 +72,7 @@ def test_workers_together_offer_the_schedule_itself(arrivals: ArrivalKind, durat
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(arrivals=ARRIVALS, duration_s=SECONDS)
 def test_even_arrivals_follow_the_area_under_their_rate(arrivals: ArrivalKind, duration_s: float) -> None:
@@ -82,6 +85,7 @@ def test_even_arrivals_follow_the_area_under_their_rate(arrivals: ArrivalKind, d
         assert promised[0] <= 1.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arrivals",
     [
