@@ -120,6 +120,8 @@ def _kit(port: int, *, recorded: bool) -> Callable[[], object]:
     def recorded_call() -> None:
         with measured(environment, "grpc.balance", "GRPC", intended_at_s=time.time()) as call:
             pool.unary(call, _METHOD, _MESSAGE)
+        if call.failure is not None:
+            raise call.failure  # or failures would be counted as calls
 
     return recorded_call
 
