@@ -60,7 +60,8 @@ class Origins:
         target = quote((parts.path or "/") + query, safe=_AS_IT_IS)
         if len(self._places) >= KEPT_MAX:
             self._places.clear()
-        place = self._places[url] = Place(url, endpoint, target, self._pools[origin])
+        whole = parts._replace(fragment="").geturl()
+        place = self._places[url] = Place(whole, endpoint, target, self._pools[origin])
         return place
 
     def close(self) -> None:
