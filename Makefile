@@ -57,7 +57,7 @@ test-go: setup ## Run the chain's own tests
 .PHONY: test-e2e
 test-e2e: setup ## Run the tests on the real chain alone
 	$(BIN)/pytest -q -m alone tests/e2e
-	$(BIN)/pytest -q -m "not alone" -n 3 --dist worksteal --durations=10 tests/e2e
+	$(BIN)/pytest -q -m "not alone" -n 2 --dist worksteal --durations=10 tests/e2e
 
 .PHONY: bench
 bench: setup ## Measure what the project claims; prints figures, asserts nothing
