@@ -26,6 +26,7 @@ from loadtests.arrivals import ArrivalKind, parse_arrivals
 from loadtests.kit.accounts import PREPARING_AT_ONCE, AccountPool, TxOrder
 from loadtests.kit.arrival_queue import ArrivalQueue
 from loadtests.kit.calls import CallFailed
+from loadtests.kit.collection import settle
 from loadtests.kit.endpoints import EndpointPool
 from loadtests.kit.follower import BlockFollower
 from loadtests.kit.generator_watch import GeneratorWatch
@@ -331,6 +332,7 @@ def _begin_session(environment: Environment, session: Session, worker: Worker | 
     for user_class in environment.user_classes:
         if hasattr(user_class, "prepare"):
             user_class.prepare(session)
+    settle()
     session.notes.write(LoadStep.READY)
     if worker is None:
         gevent.sleep(max(0.0, session.start_at_s - time.time()))

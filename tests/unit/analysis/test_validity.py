@@ -349,7 +349,7 @@ GENERATOR_CASES = [
     Case(name="late", spoil=_generator("late_by_100_ms", 1), codes={"generator.late"}, check=""),
     Case(name="busy", spoil=_generator("cpu_ratio", 0.97), codes={"generator.busy"}, check=""),
     Case(name="stalled", spoil=_generator("stalled_max_ms", 1500.0, 1), codes={"generator.stalled"}, check=""),
-    Case(name="collecting", spoil=_generator("collected_ms", 300.0, 1), codes={"generator.collecting"}, check=""),
+    Case(name="collecting", spoil=_generator("collected_ms", 60.0), codes={"generator.collecting"}, check=""),
     Case(name="unwatched", spoil=_unwatched, codes={"generator.unwatched"}, check=""),
 ]
 
