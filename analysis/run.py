@@ -45,6 +45,9 @@ from bundle import (
 from bundle.tables import ALL_TABLES
 from bundle.tables_io import table_files
 
+_REPEATED = frozenset({"operation", "protocol", "outcome", "error_kind", "endpoint", "part"})
+"""Columns of the samples that hold few texts again and again: as categories they need one byte a row."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChaosJournal:
@@ -230,7 +233,10 @@ class Run:
 
     def _load(self, table: Table) -> pd.DataFrame:
         try:
-            frame = read_table(self.layout, table).to_pandas()
+            rows = read_table(self.layout, table, repeated=_REPEATED if table is SAMPLES else ())
+            # Arrow's copy of a column goes as soon as pandas has its own.
+            frame = rows.to_pandas(self_destruct=True, split_blocks=True)
+            del rows
         except TableMissing as error:
             path = self.layout.root / table.path if table.is_folder else error.path
             self._note(DamageKind.MISSING, path, f"the table {table.name} has no file")
@@ -238,8 +244,11 @@ class Run:
         except TableDamaged as error:
             self._note(DamageKind.UNREADABLE, error.path, _without_path(error.why))
             frame = table.schema.empty_table().to_pandas()
+        for name in frame.select_dtypes("category"):
+            # Groups come in the order of the categories: that of the texts, and not that of their first rows.
+            frame[name] = frame[name].cat.reorder_categories(sorted(frame[name].cat.categories))
         if "part" in frame:
-            frame["row"] = frame.groupby("part").cumcount()
+            frame["row"] = frame.groupby("part", observed=True).cumcount()
         elif table.is_folder:
             frame["part"], frame["row"] = pd.Series(dtype="str"), pd.Series(dtype="int64")
         else:

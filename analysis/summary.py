@@ -66,7 +66,9 @@ def summarise(run: Run) -> Summary:
     heights = run.blocks["height"]
     return Summary(
         operations=tuple(
-            _operation(str(name), rows) for name, rows in samples.groupby("operation", sort=True) if len(rows)
+            _operation(str(name), rows)
+            for name, rows in samples.groupby("operation", sort=True, observed=True)
+            if len(rows)
         ),
         errors=_errors(samples),
         lateness_p99_ms=quantile(lateness, 0.99).value if len(lateness) else None,
@@ -104,7 +106,7 @@ def _errors(samples: pd.DataFrame) -> tuple[ErrorSummary, ...]:
     bad = samples[samples["error_kind"].notna()]
     return tuple(
         ErrorSummary(operation=str(key[0]), kind=str(key[1]), count=len(rows), example=_first_words(rows["detail"]))
-        for key, rows in bad.groupby(["operation", "error_kind"], sort=True)
+        for key, rows in bad.groupby(["operation", "error_kind"], sort=True, observed=True)
         if isinstance(key, tuple)
     )
 

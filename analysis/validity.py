@@ -292,9 +292,13 @@ def _counts_equal(run: Run) -> Check:
     if lost:
         samples = samples[~samples["part"].isin(lost)]
         counts = _counts_without(run, lost)
-    rows = samples.groupby("operation").size()
+    rows = samples.groupby("operation", observed=True).size()
     harmless = [kind.value for kind in NO_FAILURE_KINDS]
-    bad = samples[(samples["outcome"] != "ok") & ~samples["error_kind"].isin(harmless)].groupby("operation").size()
+    bad = (
+        samples[(samples["outcome"] != "ok") & ~samples["error_kind"].isin(harmless)]
+        .groupby("operation", observed=True)
+        .size()
+    )
     reasons = []
     for name in sorted({*counts, *rows.index}):
         mine = (int(rows.get(name, 0)), int(bad.get(name, 0)))

@@ -8,6 +8,7 @@ Sealing turns streams into Parquet (`seal.py`). Readers take either form.
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -113,35 +114,39 @@ def table_files(layout: BundleLayout, table: Table) -> list[Path]:
     return [path for _, path in sorted((streams | sealed).items())]
 
 
-def read_table(layout: BundleLayout, table: Table, *, columns: list[str] | None = None) -> pa.Table:
+def read_table(
+    layout: BundleLayout, table: Table, *, columns: list[str] | None = None, repeated: Collection[str] = ()
+) -> pa.Table:
     """Return the rows of a table, its parts in name order, a column `part` added for a folder.
 
-    A stream that was cut off gives the batches before the cut. Raises TableMissing, TableDamaged.
+    Columns of text that are named in `repeated` come as dictionaries, each text once a part; `part` can be one of
+    them. A stream that was cut off gives the batches before the cut. Raises TableMissing, TableDamaged.
     """
     files = table_files(layout, table)
     if not files:
         raise TableMissing(layout.root / f"{table.path}{SEALED_SUFFIX}", table.name)
     parts = []
     for path in files:
-        rows = read_sealed(path, table) if path.suffix == SEALED_SUFFIX else read_stream(path, table)
+        rows = (read_sealed if path.suffix == SEALED_SUFFIX else read_stream)(path, table, repeated)
         if columns is not None:
             rows = rows.select(columns)
         if table.is_folder:
-            rows = rows.append_column("part", pa.array([path.stem] * rows.num_rows, pa.string()))
+            part = pa.repeat(pa.scalar(path.stem), rows.num_rows)
+            rows = rows.append_column("part", part.dictionary_encode() if "part" in repeated else part)
         parts.append(rows)
     return pa.concat_tables(parts)
 
 
-def read_sealed(path: Path, table: Table) -> pa.Table:
+def read_sealed(path: Path, table: Table, repeated: Collection[str] = ()) -> pa.Table:
     """Return the rows of one Parquet file. Raises TableDamaged."""
     try:
-        rows = pq.read_table(path)
+        rows = pq.read_table(path, read_dictionary=[name for name in table.schema.names if name in repeated])
     except BROKEN as error:
         raise TableDamaged(path, table.name, f"cannot be read ({_first_line(error)})") from None
-    return _checked(rows, path, table)
+    return _checked(rows, path, table, repeated)
 
 
-def read_stream(path: Path, table: Table) -> pa.Table:
+def read_stream(path: Path, table: Table, repeated: Collection[str] = ()) -> pa.Table:
     """Return the whole batches of one stream. Raises TableDamaged when not even its schema is there."""
     batches = []
     try:
@@ -151,7 +156,7 @@ def read_stream(path: Path, table: Table) -> pa.Table:
                 batches.append(batch)
     except BROKEN as error:
         raise TableDamaged(path, table.name, f"cannot be read ({_first_line(error)})") from None
-    return _checked(pa.Table.from_batches(batches, schema=schema), path, table)
+    return _checked(pa.Table.from_batches(batches, schema=schema), path, table, repeated)
 
 
 class BatchStream(Protocol):
@@ -168,7 +173,7 @@ def next_batch(stream: BatchStream) -> pa.RecordBatch | None:
         return None
 
 
-def _checked(rows: pa.Table, path: Path, table: Table) -> pa.Table:
+def _checked(rows: pa.Table, path: Path, table: Table, repeated: Collection[str]) -> pa.Table:
     """Return `rows` with exactly the table's columns and types, so that no reader meets another shape.
 
     Columns that are newer than the file are null. Nothing is converted: text that looks like a number is no number.
@@ -182,11 +187,16 @@ def _checked(rows: pa.Table, path: Path, table: Table) -> pa.Table:
         if missing:
             raise TableDamaged(path, table.name, f"has no column {', '.join(missing)}")
         wanted = rows.select(table.schema.names)
-        for found, field in zip(wanted.schema, table.schema, strict=True):
-            if found.type != field.type:
+        schema = table.schema
+        for place, (found, field) in enumerate(zip(wanted.schema, table.schema, strict=True)):
+            dictionary = pa.dictionary(pa.int32(), field.type) if field.name in repeated else None
+            if found.type not in (field.type, dictionary):
                 raise TableDamaged(path, table.name, f"holds {field.name} as {found.type}")
+            if dictionary is not None:
+                wanted = wanted.set_column(place, found.name, wanted.column(place).dictionary_encode())
+                schema = schema.set(place, field.with_type(dictionary))
         wanted.validate(full=True)
-        return wanted.cast(table.schema)
+        return wanted.cast(schema)
     except (*BROKEN, KeyError) as error:
         raise TableDamaged(path, table.name, f"holds other values ({_first_line(error)})") from None
 

@@ -27,8 +27,10 @@ def latencies(scene: Scene, choose: Filter) -> Observation:
     included) counts as infinite: its user waited in vain, and leaving it out would flatter the slow.
     """
     samples = scene.run.samples
-    chosen = samples[scene.window.contains(samples["intended_at_s"]) & choose(samples)]
-    chosen = chosen[~chosen["error_kind"].isin(_NEVER_ASKED)]
+    asked = (
+        scene.window.contains(samples["intended_at_s"]) & choose(samples) & ~samples["error_kind"].isin(_NEVER_ASKED)
+    )
+    chosen = samples.loc[asked, ["outcome", "latency_ms", "part", "row"]]
     if chosen.empty:
         return Nothing(why="no request of this kind was measured in the window")
     values = np.where(chosen["outcome"] == Outcome.OK.value, chosen["latency_ms"].to_numpy(float), np.inf)
@@ -37,8 +39,10 @@ def latencies(scene: Scene, choose: Filter) -> Observation:
 
 
 def worst_rows(scene: Scene, chosen: pd.DataFrame, values: npt.NDArray[np.float64]) -> tuple[Evidence, ...]:
-    """Return where the highest values are."""
-    places = np.argsort(-values, kind="stable")[:_WORST_SHOWN]
+    """Return where the highest values are, the first of equal ones."""
+    shown = min(_WORST_SHOWN, len(values))
+    high = np.flatnonzero(values >= np.partition(values, len(values) - shown)[len(values) - shown])
+    places = high[np.argsort(-values[high], kind="stable")[:shown]]
     return tuple(
         Evidence(file=scene.run.file_of(SAMPLES, str(chosen["part"].iloc[place])), row=int(chosen["row"].iloc[place]))
         for place in places
