@@ -55,10 +55,18 @@ def processes_of(network: Network) -> list[psutil.Process]:
     return found
 
 
+def await_the_end(network: Network) -> None:
+    """Wait until no process and no listener is left.
+
+    A process that is ending loses its command line before its sockets: to see none is not enough.
+    """
+    wait_for(lambda: not processes_of(network), "the end of its processes")
+    wait_for(lambda: not listeners(network), "the end of its listeners")
+
+
 def assert_gone(network: Network) -> None:
     """Nothing of the network is left: no process, no listener, no file."""
-    wait_for(lambda: not processes_of(network), "the end of its processes")
-    assert listeners(network) == []
+    await_the_end(network)
     wait_for(lambda: not network.home.exists(), "the end of its files")
 
 

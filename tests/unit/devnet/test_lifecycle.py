@@ -18,7 +18,7 @@ from devnet.build import build_chain
 from devnet.errors import AddressTaken, NoSuchNetwork, StartFailed
 from devnet.lifecycle import RunningNetwork, bring_up, describe, sweep_dead, take_down
 from devnet.network import Network, NetworkSpec
-from devnet.record import all_records, find_record, network_home, state_root
+from devnet.record import NetworkRecord, all_records, find_record, network_home, state_root
 from target.control import DevnetControl, Link, LinkRule, ProcessState
 from target.errors import ControlError
 from target.rpc import RpcClient
@@ -28,6 +28,7 @@ from tests.unit.devnet.networks import (
     LAST,
     SMALL,
     assert_gone,
+    await_the_end,
     listeners,
     owner_process,
     processes_of,
@@ -271,8 +272,7 @@ def test_a_killed_supervisor_takes_its_processes_with_it_and_is_swept() -> None:
     other = up("lives", owned=False)
     running.supervisor.kill()
     running.supervisor.wait()
-    wait_for(lambda: not processes_of(running.network), "the end of its processes")
-    assert listeners(running.network) == []
+    await_the_end(running.network)
     record = find_record("orphan")
     assert record.keeper() is None
     assert not describe(record).alive
@@ -401,7 +401,16 @@ def test_a_node_that_ends_at_once_fails_the_start_with_its_last_words(
 def test_a_node_that_never_gets_ready_fails_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stub = a_stub_chain(tmp_path, "echo thinking; exec sleep 600")
     monkeypatch.setattr(lifecycle, "build_chain", lambda say, tags: stub)
-    monkeypatch.setattr(lifecycle, "START_LIMIT_S", 1.0)
+    monkeypatch.setattr(lifecycle, "START_LIMIT_S", 0.0)
+    launch = lifecycle._launch
+
+    def launched(record: NetworkRecord, *, owned: bool) -> RunningNetwork:
+        running = launch(record, owned=owned)
+        log = record.network.log("validator-0")
+        wait_for(lambda: log.exists() and "thinking" in log.read_text(), "its first line")
+        return running
+
+    monkeypatch.setattr(lifecycle, "_launch", launched)
     with pytest.raises(StartFailed, match="validator-0 not ready in time; validator-0 logged: thinking"):
         up("sleeps", block=LAST)
     assert_gone(at_last("sleeps"))
