@@ -21,7 +21,7 @@ BUSY_RATIO = 0.95
 STALLED_MS = 1000.0
 """A second in which nothing could be sent or received is no more the target's doing than a pause of the machine's."""
 COLLECTED_RATIO = 0.05
-"""Garbage collection's share of the load's time: nothing is sent or received meanwhile. A single long one is a stall."""
+"""Garbage collection's share of the load's time: nothing moves meanwhile. A single long one is a stall."""
 
 
 def generator_reasons(run: Run) -> list[Reason]:
