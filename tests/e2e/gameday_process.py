@@ -90,6 +90,16 @@ def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 60.0) 
         time.sleep(POLL_S)
 
 
+def await_nothing_left(marks: tuple[str, ...], block: int | None) -> None:
+    """Wait until no process mentions a mark and nobody listens in the block.
+
+    Killed processes need a moment to close what they had, and may be alone by then. Raises AssertionError after 10 s.
+    """
+    wait_until(lambda: not processes_of(*marks), f"the end of the processes of {' and '.join(marks)}", 10)
+    if block is not None:
+        wait_until(lambda: not listeners_left_in(block), f"the end of the listeners in block {block}", 10)
+
+
 def processes_of(*marks: str) -> list[str]:
     """Return the command lines of living processes that mention any of the marks."""
     found = []

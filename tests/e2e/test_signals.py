@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.gameday_process import block_of, gameday, homes, listeners_left_in, processes_of, started, wait_until
+from tests.e2e.gameday_process import await_nothing_left, block_of, gameday, homes, started, wait_until
 from tests.e2e.plans import write_plan
 
 FAULT = {"experiment": "validator_kill", "targets": ["validator-3"], "at_s": 1, "hold_s": 4}
@@ -72,9 +72,7 @@ def test_a_second_signal_does_not_stop_the_healing(tmp_path: Path) -> None:
 
 def _assert_nothing_left(name: str, block: int | None, runs: Path) -> None:
     assert not homes(f"run-{name}")
-    assert not processes_of(f"run-{name}", str(runs))
-    if block is not None:
-        assert not listeners_left_in(block)
+    await_nothing_left((f"run-{name}", str(runs)), block)
 
 
 def _assert_readable(bundle: Path, code: int, text: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from bundle import FaultEventKind, read_fault_journal
 from devnet.record import find_record
 from target.control import DevnetControl, ProcessState
-from tests.e2e.gameday_process import gameday, homes, listeners_left_in, processes_of, started, wait_until
+from tests.e2e.gameday_process import await_nothing_left, gameday, homes, processes_of, started, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = ("--validators", "1", "--accounts", "5", "--providers", "1")
@@ -39,8 +39,7 @@ def test_a_network_goes_up_is_found_and_goes_down() -> None:
             gameday("devnet", "down", name)
     for name, block in zip(names, blocks, strict=True):
         assert not homes(name)
-        assert not processes_of(name)
-        assert not listeners_left_in(block)
+        await_nothing_left((name,), block)
 
 
 def test_a_network_is_found_after_its_starter_crashed(tmp_path: Path) -> None:
