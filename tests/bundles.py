@@ -160,6 +160,8 @@ class SyntheticRun:
     journals: dict[str, Any] = field(default_factory=dict)
     locust: list[Row] | None = None
     """Locust's statistics; None: as the samples are when the run is written."""
+    worker_counts: dict[str, dict[str, list[int]]] | None = None
+    """What reached Locust's master from each worker, by operation; None: as the samples are."""
     left_out: set[str] = field(default_factory=set)
     """Files and tables, by path without ending for a table, that are not written at all."""
 
@@ -706,8 +708,22 @@ def _texts(run: SyntheticRun) -> dict[str, str]:
         "plan.toml": f'name = "{run.manifest.plan_name}"\n',
         "target.toml": f'name = "{run.manifest.target.name}"\n',
         "logs/locust.json": json.dumps(locust, indent=1) + "\n",
+        "logs/locust-workers.json": json.dumps(
+            _worker_counts(run) if run.worker_counts is None else run.worker_counts, indent=1
+        )
+        + "\n",
         "logs/observers.log": "watching\n",
         **{f"journals/{name}": json.dumps(journal, indent=1) + "\n" for name, journal in run.journals.items()},
+    }
+
+
+def _worker_counts(run: SyntheticRun) -> dict[str, dict[str, list[int]]]:
+    """Return what Locust's master would have from each worker."""
+    if run.worker_counts is not None:
+        return run.worker_counts
+    return {
+        part: {entry["name"]: [entry["num_requests"], entry["num_failures"]] for entry in locust_counts(rows)}
+        for part, rows in run.samples.items()
     }
 
 

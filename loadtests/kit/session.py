@@ -115,6 +115,8 @@ class Session:
         self._user_count = 0
         self.parts: dict[str, Any] = {}
         self.parts_lock = RLock()
+        self._close_lock = RLock()
+        self._is_closed = False
         self.ends_at_s = math.inf
         """When schedules end, Unix seconds: a little before Locust does, which kills users in mid-request."""
 
@@ -261,13 +263,22 @@ class Session:
         self.notes.write_once(LoadStep.ENDED)
 
     def close(self) -> None:
-        if "follower" in self.parts:
-            self.follower.stop()
-        if self.watch:
-            self.watch.close()
-        if self.recorder:
-            self.recorder.close()
-        self.notes.write_once(LoadStep.ENDED)
+        """Write what is left.
+
+        After a signal Locust shuts down twice at once: in the signal's greenlet, and in the main one, which ends the
+        process. So whoever comes second waits for the first.
+        """
+        with self._close_lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            if "follower" in self.parts:
+                self.follower.stop()
+            if self.watch:
+                self.watch.close()
+            if self.recorder:
+                self.recorder.close()
+            self.notes.write_once(LoadStep.ENDED)
 
 
 _sessions: dict[int, Session] = {}
@@ -327,6 +338,8 @@ def _begin_session(environment: Environment, session: Session, worker: Worker | 
     # Fires after the test's end when its time is over, and before it when a signal ends Locust.
     environment.events.quitting.add_listener(lambda **_: session.hurry())
     environment.events.test_stop.add_listener(lambda **_: session.drain())
+    if worker:
+        environment.events.test_stop.add_listener(lambda **_: worker.report())
     environment.events.quit.add_listener(lambda **_: session.close())
     _fix_user_counts(environment, session)
     for user_class in environment.user_classes:

@@ -83,11 +83,15 @@ class Worker:
                 hurry()
             self._runner.stop()  # which waits for what is on its way: see Session.drain
             ended()
-            self._runner._send_stats()  # before the word that it has: the master takes them in this order
+            self.report()  # before the word that it has: the master takes them in this order
             self._runner.send_message(ENDED)
 
         self._runner.register_message(BEGIN, on_begin)
         self._runner.register_message(END, on_end, concurrent=True)
+
+    def report(self) -> None:
+        """Send Locust's statistics to the master now: a worker that a signal ends would keep the last of them."""
+        self._runner._send_stats()
 
     def tell_ready(self) -> None:
         """Tell the master that users can begin."""

@@ -408,11 +408,11 @@ MANIFEST_RULES = Rules(
             "faults[].recovery_limit_s",
             *("phases[].name", "phases[].start_at_s"),
             *("clocks[].process", "clocks[].wall_minus_monotonic_s"),
-            *("children[].name", "children[].exit_code"),
+            *("children[].name", "children[].exit_code", "workers[].part"),
             *("seal.sealed_at_s", "seal.files", "seal.manifest_sha256"),
         }
     ),
-    whole=frozenset({"schema_version", "seed", "loads[].users", "children[].exit_code"}),
+    whole=frozenset({"schema_version", "seed", "loads[].users", "children[].exit_code", "workers[].core"}),
     beyond={
         "schema_version": (0, 2, -1, 10**30, None),
         "seed": (10**30, None),

@@ -31,6 +31,7 @@ from bundle import (
     ExpectedLoad,
     ExpectedOperation,
     PhaseRecord,
+    WorkerRecord,
     create_bundle,
     seal,
     write_manifest,
@@ -62,7 +63,17 @@ FULL_MANIFEST = replace(
         ),
     ),
     faults=(ExpectedFault(experiment="kill", targets=("a",), expected_halt=False, hold_s=5.0, recovery_limit_s=60.0),),
-    clocks=(ClockRecord(process="conductor", wall_minus_monotonic_s=1.0),),
+    clocks=(
+        ClockRecord(
+            process="load worker-0",
+            wall_minus_monotonic_s=1.0,
+            host="here",
+            part="worker-0",
+            master_minus_own_s=0.5,
+            clock_error_s=0.25,
+        ),
+    ),
+    workers=(WorkerRecord(part="worker-0", core=1, begins_at_s=1016.0, late_s=0.5, ended_at_s=1136.0),),
     children=(ChildRecord(name="locust", exit_code=0),),
 )
 

@@ -246,7 +246,7 @@ def test_each_indicator_exists(id_: str) -> None:
 
 @pytest.mark.parametrize("id_", ALL)
 def test_each_source_is_told(id_: str) -> None:
-    assert ALL[id_].source.split()[0] in {"PB", "SLI", "SEED", "CE", "RT", "CT;", "C-51:", "BM:"}
+    assert ALL[id_].source.split()[0] in {"PB", "SLI", "SEED", "CE", "RT", "CT;", "C-51:", "BM:", "Decision"}
 
 
 SUITING = {Distribution: {"p50", "p95", "p99", "mean", "max"}, Counts: {"ratio"}, Measurement: {"value"}}

@@ -190,7 +190,7 @@ def test_a_check_of_the_run_that_crashes_is_no_pass_and_no_budget_rests_on_it(
     assert codes(found) == {"check.crashed"}
     assert found.verdict is INCONCLUSIVE, "whether the slow answers were well measured is not known"
     assert set(budget_verdicts(found).values()) == {INCONCLUSIVE}
-    assert len(found.checks) == 13, "the others are asked all the same"
+    assert len(found.checks) == 14, "the others are asked all the same"
     [sentence] = sentences(found, "check.crashed")
     assert "KeyError" in sentence
 
@@ -203,7 +203,7 @@ def test_an_invariant_that_crashes_is_no_pass(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(invariants, function, _crash)
     found = healthy().judge(tmp_path)
     assert (found.verdict, codes(found)) == (INCONCLUSIVE, {"check.crashed"})
-    assert len(found.checks) == 13
+    assert len(found.checks) == 14
     assert set(budget_verdicts(found).values()) == {PASS}
 
 

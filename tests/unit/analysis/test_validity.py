@@ -45,7 +45,7 @@ def test_a_healthy_run_passes_everything(tmp_path: Path) -> None:
     assert found.verdict is Verdict.PASS
     assert [check.name for check in found.checks if check.applies and check.verdict is not Verdict.PASS] == []
     assert found.reasons() == []
-    assert len(found.checks) == 13
+    assert len(found.checks) == 14
 
 
 def test_a_healthy_run_without_faults_passes(tmp_path: Path) -> None:
@@ -61,6 +61,7 @@ def test_a_run_of_one_node_cannot_disagree_with_itself(tmp_path: Path) -> None:
     found = run.judge(tmp_path)
     assert found.verdict is Verdict.PASS
     assert {check.name for check in found.checks if not check.applies} == {
+        "load.workers",
         "experiments.hypothesis",
         "invariant.no_fork",
         "invariant.nobody_left_behind",

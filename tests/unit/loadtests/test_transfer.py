@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -153,14 +153,13 @@ def test_only_an_unordered_transfer_says_when_it_expires(order: TxOrder, expires
 def test_too_few_accounts_for_the_rate_are_noted(accounts: int, rate: int, is_noted: bool) -> None:
     """At 1.3 s a block, 4 a block: ten accounts bear 30 a second, and not 31."""
     with scene_of(TxOrder.UNORDERED, "--loads", f"transfer:{rate}@1", accounts=accounts) as scene:
-        noted = noted_by(scene)
-        note_pool_size(scene.session, "transfer")
+        noted = notes_of(scene, lambda: note_pool_size(scene.session, "transfer"))
     figures = {"accounts": 10, "needed": 11, "rate_per_s": 31.0, "block_time_s": 1.3}
     assert noted == ([(LoadStep.ACCOUNTS_TOO_FEW, figures)] if is_noted else [])
 
 
-def noted_by(scene: Scene) -> list[tuple[LoadStep, dict[str, float]]]:
-    """Return a list that everything goes into which the session notes from now on."""
+def notes_of(scene: Scene, do: Callable[[], None]) -> list[tuple[LoadStep, dict[str, float]]]:
+    """Return what the session notes while something is done."""
     noted: list[tuple[LoadStep, dict[str, float]]] = []
 
     class Listening(Notes):
@@ -168,12 +167,12 @@ def noted_by(scene: Scene) -> list[tuple[LoadStep, dict[str, float]]]:
             noted.append((step, figures))
 
     scene.session.notes = Listening(None, "local")
-    return noted
+    do()
+    return [*noted]
 
 
 def test_accounts_that_the_chain_does_not_know_do_not_count() -> None:
     with scene_of(TxOrder.UNORDERED, "--loads", "transfer:30@1", accounts=10) as scene:
         scene.session.accounts.unknown_to_chain = 1
-        noted = noted_by(scene)
-        note_pool_size(scene.session, "transfer")
+        noted = notes_of(scene, lambda: note_pool_size(scene.session, "transfer"))
     assert [step for step, _ in noted] == [LoadStep.ACCOUNTS_TOO_FEW]
