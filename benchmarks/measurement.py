@@ -26,13 +26,13 @@ def measure(measurements: Sequence[Measurement]) -> None:
     """Run every measurement, interleaved, and print the median with the lowest and highest of each."""
     load = os.getloadavg()[0]
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load average {load:.2f}")
-    results: dict[str, list[float]] = {measurement.name: [] for measurement in measurements}
+    results: list[list[float]] = [[] for _ in measurements]
     # Round by round, so that a slow minute of the machine falls on all of them.
     for _ in range(ROUNDS):
-        for measurement in measurements:
-            results[measurement.name].append(measurement.run())
-    for measurement in measurements:
-        values = sorted(results[measurement.name])
+        for measurement, figures in zip(measurements, results, strict=True):
+            figures.append(measurement.run())
+    for measurement, figures in zip(measurements, results, strict=True):
+        values = sorted(figures)
         middle = statistics.median(values)
         print(
             f"{measurement.name:<52} {middle:>12,.1f} {measurement.unit:<6} ({values[0]:,.1f} to {values[-1]:,.1f})"

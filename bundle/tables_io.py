@@ -8,7 +8,7 @@ Sealing turns streams into Parquet (`seal.py`). Readers take either form.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,20 +62,25 @@ class TableWriter:
         values = tuple([row.pop(name, None) for name in self._names])
         if row:
             raise TypeError(f"unknown columns: {', '.join(sorted(row))}")
-        self.append_values(values)
-
-    def append_values(self, values: tuple[Any, ...]) -> None:
-        """Add one row whose values stand in the order of the table's columns: `append` for who adds very many.
-
-        Raises TypeError as `append` does, and for more or fewer values than columns.
-        """
-        if len(values) != len(self._names):
-            raise TypeError(f"{len(values)} values for {len(self._names)} columns")
         for place in self._needed:
             if values[place] is None:
                 missing = sorted(self._names[each] for each in self._needed if values[each] is None)
                 raise TypeError(f"no value for: {', '.join(missing)}")
         self._rows.append(values)  # one step to other threads: needs no lock
+
+    def write_columns(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Write rows at once, given column by column in the table's order: for who has very many.
+
+        Raises TypeError for other columns than the table's, and for a null where it has none; then nothing is written.
+        """
+        if len(columns) != len(self._names):
+            raise TypeError(f"{len(columns)} columns for {len(self._names)}")
+        arrays = [pa.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)]
+        if missing := sorted(self._names[place] for place in self._needed if arrays[place].null_count):
+            raise TypeError(f"no value for: {', '.join(missing)}")
+        with self._lock:
+            self._written_count += len(columns[0])
+            self._write_batch(arrays)
 
     def flush(self) -> None:
         """Write every row appended so far."""
@@ -90,6 +95,9 @@ class TableWriter:
     def _write(self, rows: list[tuple[Any, ...]]) -> None:
         columns = zip(*rows, strict=True) if rows else [()] * len(self._names)
         arrays = [pa.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)]
+        self._write_batch(arrays)
+
+    def _write_batch(self, arrays: list[Any]) -> None:
         self._stream.write_batch(pa.record_batch(arrays, schema=self._schema))
         self._file.flush()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from bundle import ErrorKind, Outcome, Rejection
 from bundle.tables import NO_FAILURE_KINDS
 
 DETAIL_CHARS = 200
+_TAKER = "_reliability_taker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +95,20 @@ def measured(environment: Environment, operation: str, protocol: str, *, intende
     report(environment, call)
 
 
-def report(environment: Environment, call: Call, *, response: Any = None, url: str | None = None) -> None:
-    """Fire Locust's request event for a call. Back-pressure and what was not sent are no failures to Locust.
+def hand_calls_to(environment: Environment, taker: Callable[[Call], None]) -> None:
+    """Have calls handed to one taker from now on, instead of firing an event for each."""
+    environment.__dict__[_TAKER] = taker
 
-    `response` and `url` are for other listeners, as Locust's own clients tell them.
+
+def report(environment: Environment, call: Call, *, response: Any = None, url: str | None = None) -> None:
+    """Fire Locust's request event for a call, or hand it to whoever takes them all.
+
+    Back-pressure and what was not sent are no failures to Locust. `response` and `url` are for other listeners, as
+    Locust's own clients tell them.
     """
+    if (taker := environment.__dict__.get(_TAKER)) is not None:
+        taker(call)
+        return
     failure, ended_at_s = call.failure, call.ended_at_s
     environment.events.request.fire(
         request_type=call.protocol,

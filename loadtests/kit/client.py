@@ -10,7 +10,7 @@ from __future__ import annotations
 import json as json_module
 import time
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlencode, urljoin, urlsplit
@@ -46,10 +46,12 @@ class LoadClient:
         auth: Auth | None = None,
         compressed: bool = False,
         redirects_max: int = REDIRECTS_MAX,
+        intended: Callable[[], float | None] | None = None,
     ) -> None:
         """A user and password in the base URL serve as `auth`. `compressed` asks for compressed bodies.
 
-        Without `origins` the client has connections of its own.
+        Without `origins` the client has connections of its own. `intended` is asked at each request for the Unix time
+        at which it was meant to begin; None for now.
         """
         parts = urlsplit(base_url)
         if parts.username and not auth:
@@ -66,6 +68,7 @@ class LoadClient:
         self._own_origins = origins is None
         self._limit_s = limit_s
         self._redirects_max = redirects_max
+        self._intended = intended
 
     def get(self, path: str, **options: Any) -> Response:
         return self.request("GET", path, **options)
@@ -124,6 +127,8 @@ class LoadClient:
         else:
             body = b""
         sent_at_s = time.time()
+        if intended_at_s is None and self._intended is not None:
+            intended_at_s = self._intended()
         call = Call(
             operation=name or path,
             protocol=method,

@@ -95,6 +95,14 @@ def add_options(parser: LocustArgumentParser) -> None:
         default=None,
         help="Seconds for which users act (default: a second less than --run-time, so that none is cut off)",
     )
+    group.add_argument(
+        "--statistics",
+        env_var="GAMEDAY_STATISTICS",
+        choices=("each", "batched"),
+        default="each",
+        help="Locust's statistics at each request, or ten times a second: cheaper, but listeners of others to Locust's"
+        " `request` event then hear nothing of this kit's calls (default: each)",
+    )
     group.add_argument("--seed", env_var="GAMEDAY_SEED", type=int, default=1, help="Seed of all random draws")
     group.add_argument(
         "--pin",

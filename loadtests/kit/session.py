@@ -36,9 +36,11 @@ from loadtests.kit.master import Master
 from loadtests.kit.notes import Notes
 from loadtests.kit.open_loads import OpenLoads
 from loadtests.kit.options import add_options
+from loadtests.kit.origins import Origins
 from loadtests.kit.pinning import PinWish, pin
 from loadtests.kit.place import Place
 from loadtests.kit.recorder import Recorder
+from loadtests.kit.statistics import BatchedStatistics
 from loadtests.kit.worker import Worker
 from loadtests.load_text import ClosedLoad, OpenLoad, ScenarioLoad, parse_loads
 from target.errors import TargetError
@@ -98,6 +100,7 @@ class Session:
         self.loads: dict[str, ScenarioLoad] = parse_loads(options.loads)
         self._arrivals: ArrivalKind | None = parse_arrivals(options.arrivals) if options.arrivals else None
         self.watch: GeneratorWatch | None = None
+        self.statistics: BatchedStatistics | None = None
         self._tx_order: str = options.tx_order
         self._pipeline_depth: int = options.pipeline_depth
         self._confirm_limit_s: float = options.confirm_limit
@@ -152,6 +155,11 @@ class Session:
         """None when the target serves no REST."""
         endpoints = [HttpEndpoint(api.name, api.rest_url) for api in self.target.apis if api.rest_url]
         return HttpPool(endpoints) if endpoints else None
+
+    @shared_part
+    def origins(self) -> Origins:
+        """Connections of the clients that users have for hosts of their own choice."""
+        return Origins(connections_max=10_000)
 
     @shared_part
     def grpc(self) -> GrpcPool | None:
@@ -252,12 +260,16 @@ class Session:
         self.open_loads.close()
         if "follower" in self.parts:
             self.follower.drain(self._drain_limit_s)
+        if self.statistics:
+            self.statistics.flush()  # Locust writes its statistics before it says that it quits
 
     def note_end(self) -> None:
         """Take note that users have stopped and nothing is on its way any more; measure the clock once more."""
         if self._worker:
             self._worker.measure()
             self.notes.offset = self._worker.offset
+        if self.statistics:
+            self.statistics.flush()
         if self.recorder:
             self.recorder.flush()
         self.notes.write_once(LoadStep.ENDED)
@@ -276,6 +288,8 @@ class Session:
                 self.follower.stop()
             if self.watch:
                 self.watch.close()
+            if self.statistics:
+                self.statistics.close()
             if self.recorder:
                 self.recorder.close()
             self.notes.write_once(LoadStep.ENDED)
@@ -321,7 +335,10 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
     recorder = _recorder(layout, notes.name) if layout else None
     session = Session(environment, target, recorder, notes, place=place, worker=worker)
     if layout and recorder:
-        environment.events.request.add_listener(recorder.on_request)
+        environment.events.request.add_listener(recorder.on_request)  # plain Locust users fire it in any case
+    if options.statistics == "batched":
+        session.statistics = BatchedStatistics(environment, recorder)
+    if layout:
         session.watch = GeneratorWatch(layout, notes.name, session.open_loads)
     _begin_session(environment, session, worker)
 

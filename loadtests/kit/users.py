@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
+from functools import cached_property
 
 import gevent
 from locust import User
+from locust.exception import LocustError
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_WAITING
 
 from loadtests.arrivals import ArrivalKind, Constant
 from loadtests.kit.arrival_queue import ArrivalQueue
 from loadtests.kit.calls import Call, measured
+from loadtests.kit.client import LoadClient
 from loadtests.kit.schedule import Schedule
 from loadtests.kit.session import Session, session_of
 
@@ -43,6 +46,7 @@ class HarnessUser(User):
             rate_per_s=self.session.rate_per_user_per_s(self.scenario), start_at_s=time.time(), draw=self.draw
         )
         self._intended_at_s = 0.0
+        self._not_asked_for_s: float | None = None
 
     @classmethod
     def prepare(cls, session: Session) -> None:
@@ -66,10 +70,10 @@ class HarnessUser(User):
         In the open model this waits for the next arrival itself.
         """
         if self._queue is not None:
-            self._intended_at_s = self._queue.take()
+            self._intended_at_s = self._not_asked_for_s = self._queue.take()
             return 0.0
         self._schedule.advance()
-        self._intended_at_s = self._schedule.next_at_s
+        self._intended_at_s = self._not_asked_for_s = self._schedule.next_at_s
         if self._intended_at_s >= self.session.ends_at_s:
             return _UNTIL_LOCUST_ENDS_S
         return max(0.0, self._intended_at_s - time.time())
@@ -78,6 +82,21 @@ class HarnessUser(User):
     def intended_at_s(self) -> float:
         """When the operation of the current task was meant to begin."""
         return self._intended_at_s
+
+    @cached_property
+    def client(self) -> LoadClient:
+        """An HTTP client for `host`, as Locust's users have one. Users of a process share its connections.
+
+        The first request of a task counts from when the task was meant to begin, a later one from when it is sent.
+        """
+        if not self.host:
+            raise LocustError(f"{type(self).__name__} has no host: set it, or give --host")
+        return LoadClient(self.environment, self.host, origins=self.session.origins, intended=self._take_intended)
+
+    def _take_intended(self) -> float | None:
+        """Return when the task was meant to begin, to the first who asks."""
+        intended_at_s, self._not_asked_for_s = self._not_asked_for_s, None
+        return intended_at_s
 
     def measured(self, operation: str, protocol: str) -> AbstractContextManager[Call]:
         """Time what happens inside, from the time at which the current task was meant to begin."""
@@ -96,7 +115,7 @@ class OpenLoadUser(HarnessUser):
 
             @task
             def read(self):
-                with self.measured("read", "HTTP") as call: ...
+                self.client.get("/status", name="status")
 
     `-u` says how many may be on their way at once.
     """

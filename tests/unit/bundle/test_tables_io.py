@@ -132,6 +132,30 @@ def test_row_without_a_needed_column_is_refused(layout: BundleLayout, row: dict[
     assert read_table(layout, BALANCES).to_pylist() == ROWS[:1]
 
 
+def test_rows_can_be_written_column_by_column(layout: BundleLayout) -> None:
+    writer = TableWriter(layout, BALANCES)
+    writer.append(**ROWS[0])
+    writer.flush()
+    writer.write_columns([[2], ["ve1b"], ["0"]])
+    assert writer.row_count == 2
+    writer.close()
+    assert read_table(layout, BALANCES).to_pylist() == ROWS
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [([[1], ["a"]], "2 columns for 3"), ([[1, 2], ["a", None], ["1", "2"]], "no value for: address")],
+)
+def test_columns_that_do_not_fit_are_refused_and_nothing_is_written(
+    layout: BundleLayout, columns: list[list[Any]], why: str
+) -> None:
+    writer = TableWriter(layout, BALANCES)
+    with pytest.raises(TypeError, match=why):
+        writer.write_columns(columns)
+    writer.close()
+    assert read_table(layout, BALANCES).num_rows == 0
+
+
 def test_part_belongs_to_tables_that_are_folders(layout: BundleLayout) -> None:
     """Each kind of table is opened in its own way."""
     with pytest.raises(ValueError, match="takes no part"):
