@@ -708,10 +708,7 @@ def _texts(run: SyntheticRun) -> dict[str, str]:
         "plan.toml": f'name = "{run.manifest.plan_name}"\n',
         "target.toml": f'name = "{run.manifest.target.name}"\n',
         "logs/locust.json": json.dumps(locust, indent=1) + "\n",
-        "logs/locust-workers.json": json.dumps(
-            _worker_counts(run) if run.worker_counts is None else run.worker_counts, indent=1
-        )
-        + "\n",
+        **({"logs/locust-workers.json": json.dumps(_worker_counts(run)) + "\n"} if len(run.samples) > 1 else {}),
         "logs/observers.log": "watching\n",
         **{f"journals/{name}": json.dumps(journal, indent=1) + "\n" for name, journal in run.journals.items()},
     }
