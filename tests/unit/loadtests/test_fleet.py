@@ -94,7 +94,6 @@ def test_two_workers_offer_one_load(tmp_path: Path) -> None:
             assert note.master_minus_own_s is not None
             assert note.clock_error_s is not None
             assert abs(note.master_minus_own_s) <= note.clock_error_s  # the same clock
-    assert all(note.late_s == 0 for note in fleet.notes(LoadStep.STARTED).values())
 
 
 @pytest.mark.parametrize("seed", range(1, 1 + -(-KILLS // KILLED_AT_ONCE)))
