@@ -123,14 +123,17 @@ def growth(times: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> E
 def _stretches(
     times: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return (middle, median) of each stretch of time that has values."""
+    """Return the median time and the median value of each stretch of time that has values.
+
+    Not the stretch's middle: where values are few it is off the line that they lie on.
+    """
     if len(times) == 0 or times.max() == times.min():
         return np.empty(0), np.empty(0)
     edges = np.linspace(times.min(), times.max(), _STRETCHES + 1)
     places = np.clip(np.searchsorted(edges, times, side="right") - 1, 0, _STRETCHES - 1)
     present = np.unique(places)
-    middles = (edges[:-1] + edges[1:]) / 2
-    return middles[present], np.array([np.median(values[places == place]) for place in present])
+    medians = [(np.median(times[places == place]), np.median(values[places == place])) for place in present]
+    return np.array([moment for moment, _ in medians]), np.array([level for _, level in medians])
 
 
 def measured(value: float, low: float, high: float, count: int, resolution: str) -> Estimate:

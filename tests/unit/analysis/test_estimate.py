@@ -223,8 +223,14 @@ def test_a_straight_line_grows_by_its_own_share(
     """Law: values on a line from `start` to `start · (1 + share)` have grown by `share`, and nothing is left open."""
     places = np.linspace(0, 1, count)
     found = growth(begin_s + places * length_s, start * (1 + share * places))
-    assert math.isclose(found.value, share, rel_tol=0.05, abs_tol=0.02)
+    assert math.isclose(found.value, share, rel_tol=1e-3, abs_tol=1e-3)
     assert found.low <= found.value <= found.high
+
+
+def test_few_values_lie_on_their_own_line() -> None:
+    """Forty values in forty stretches: none lies in its stretch's middle."""
+    places = np.linspace(0, 1, 40)
+    assert growth(60 * places, 1 + 3 * places).value == pytest.approx(3.0)
 
 
 def test_the_interval_of_a_growth_holds_the_truth_as_often_as_it_says() -> None:

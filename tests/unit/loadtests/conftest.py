@@ -28,8 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     import locust  # noqa: F401  # for what its import does
 
-    # Two busy cores tell nothing by how long an example takes.
-    settings.register_profile("loadtests", deadline=None)
+    # Two busy cores tell nothing by how long an example takes; the same examples every time.
+    settings.register_profile("loadtests", deadline=None, derandomize=True)
     settings.load_profile("loadtests")
 
 
