@@ -14,7 +14,7 @@ from tests.unit.target.test_address import GENERATOR, GENERATOR_HASH
 
 ABANDON = "abandon " * 11 + "about"
 
-# /work/shared facts, 2.3: the accounts of VirtEngine's localnet.
+# The accounts of VirtEngine's localnet.
 LOCALNET = [
     (ABANDON, "ve19rl4cm2hmr8afy4kldpxz3fka4jguq0aqakfsa"),
     (
